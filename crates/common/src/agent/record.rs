@@ -1,0 +1,81 @@
+//! One agent, as its spoke remembers it.
+
+use super::{AgentState, Cause, CleanupReport, Event, EventType, Spec};
+use crate::ids::{AgentId, Alias, CommandId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One agent, as its spoke remembers it: intent and outcome, never how far a step got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRecord {
+    /// What was asked, with limits as granted.
+    pub spec: Spec,
+    /// The site it runs at.
+    pub site: Alias,
+    /// Where it is in its life.
+    pub state: AgentState,
+    /// Why it ended, or is being ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+    /// The connection that asked for it; `None` for the local operator.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connection: Option<Alias>,
+    /// The command that asked for it.
+    pub command_id: CommandId,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When its program started.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started: Option<Timestamp>,
+    /// When its program had ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended: Option<Timestamp>,
+    /// What its ending did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cleanup: Option<CleanupReport>,
+}
+
+impl AgentRecord {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &AgentId {
+        &self.spec.agent_id
+    }
+
+    /// The event that says it is now in its state.
+    #[must_use]
+    pub fn state_event(&self, timestamp: Timestamp) -> Event {
+        let cause = if self.state.is_final() {
+            self.cause.clone()
+        } else {
+            None
+        };
+        self.event(self.state.into(), timestamp, cause, None)
+    }
+
+    /// The event that says its ending was carried out.
+    #[must_use]
+    pub fn cleanup_event(&self, timestamp: Timestamp) -> Event {
+        self.event(EventType::Cleanup, timestamp, None, self.cleanup.clone())
+    }
+
+    fn event(
+        &self,
+        r#type: EventType,
+        timestamp: Timestamp,
+        cause: Option<Cause>,
+        cleanup: Option<CleanupReport>,
+    ) -> Event {
+        let (agent_id, task_id) = (self.spec.agent_id.clone(), self.spec.task_id.clone());
+        Event {
+            r#type,
+            agent_id,
+            task_id,
+            timestamp,
+            state: self.state,
+            cause,
+            cleanup,
+        }
+    }
+}

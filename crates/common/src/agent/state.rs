@@ -1,0 +1,166 @@
+//! Where an agent is in its life, and why it ended.
+
+use serde::{Deserialize, Serialize};
+
+/// Where an agent is in its life.
+///
+/// ```text
+/// queued → spawning → running → stopping → completed | failed | killed
+///    └─────────┴──────────────────┘
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Accepted, waiting for a free place.
+    Queued,
+    /// Its worktree and sandbox are being made.
+    Spawning,
+    /// Its program runs.
+    Running,
+    /// It is being stopped, rescued or cleaned up.
+    Stopping,
+    /// Its program ended well.
+    Completed,
+    /// It ended otherwise.
+    Failed,
+    /// It was killed on command and seen dead.
+    Killed,
+}
+
+impl AgentState {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Spawning,
+        Self::Running,
+        Self::Stopping,
+        Self::Completed,
+        Self::Failed,
+        Self::Killed,
+    ];
+
+    /// Whether an agent stays in this state for ever.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Spawning | Self::Running | Self::Stopping => false,
+            Self::Completed | Self::Failed | Self::Killed => true,
+        }
+    }
+
+    /// Its name, as in JSON and events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Spawning => "spawning",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Killed => "killed",
+        }
+    }
+}
+
+/// Why an agent ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase",
+    tag = "kind"
+)]
+pub enum Cause {
+    /// Its program exited.
+    Exit {
+        /// With this code.
+        code: i32,
+    },
+    /// Its program was ended by a signal that the spoke did not send.
+    Signal {
+        /// Which.
+        signal: i32,
+    },
+    /// The kernel killed it for want of memory.
+    OutOfMemory {
+        /// Its limit in bytes.
+        limit_bytes: u64,
+    },
+    /// A limit of time was reached.
+    TimedOut {
+        /// Which.
+        limit: TimeLimit,
+    },
+    /// It was killed on command.
+    Killed {
+        /// Who asked: `local:<uid>` or `<connection>/<client>`.
+        by: String,
+        /// What they said.
+        reason: String,
+    },
+    /// A step of its start failed.
+    SpawnFailed {
+        /// `worktree`, `sandbox` or `queue`.
+        step: String,
+        /// What was wrong.
+        detail: String,
+    },
+    /// Its end was not seen.
+    Lost {
+        /// What is known.
+        detail: String,
+    },
+    /// The spoke was shut down.
+    Drained,
+}
+
+/// A limit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeLimit {
+    /// Whole life.
+    WallClock,
+    /// Silence.
+    Idle,
+}
+
+impl Cause {
+    /// The state that an agent which ended so is in.
+    #[must_use]
+    pub const fn state(&self) -> AgentState {
+        match self {
+            Self::Exit { code: 0 } => AgentState::Completed,
+            Self::Killed { .. } => AgentState::Killed,
+            Self::Exit { .. }
+            | Self::Signal { .. }
+            | Self::OutOfMemory { .. }
+            | Self::TimedOut { .. }
+            | Self::SpawnFailed { .. }
+            | Self::Lost { .. }
+            | Self::Drained => AgentState::Failed,
+        }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exit { code } => write!(out, "exit code {code}"),
+            Self::Signal { signal } => write!(out, "signal {signal}"),
+            Self::OutOfMemory { limit_bytes } => {
+                write!(out, "out of memory at {} MiB", limit_bytes / (1024 * 1024))
+            }
+            Self::TimedOut {
+                limit: TimeLimit::WallClock,
+            } => out.write_str("wall-clock limit"),
+            Self::TimedOut {
+                limit: TimeLimit::Idle,
+            } => out.write_str("idle limit"),
+            Self::Killed { by, reason } if reason.is_empty() => write!(out, "killed by {by}"),
+            Self::Killed { by, reason } => write!(out, "killed by {by}: {reason}"),
+            Self::SpawnFailed { step, detail } => write!(out, "{step} failed: {detail}"),
+            Self::Lost { detail } => write!(out, "lost: {detail}"),
+            Self::Drained => out.write_str("the spoke was shut down"),
+        }
+    }
+}

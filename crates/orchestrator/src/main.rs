@@ -1,0 +1,2 @@
+//! The spoke's program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! An agent's output on disk: records that a supervisor appends and anyone may read from a cursor.

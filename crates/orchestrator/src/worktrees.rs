@@ -1,0 +1,191 @@
+//! An agent's working tree, and the rescue of what it leaves there.
+
+use mosaic_common::agent::BaseRef;
+use mosaic_common::{AgentId, Alias};
+use std::{fmt, path::PathBuf};
+use tokio::sync::mpsc;
+
+/// What a spoke needs from git, and nothing more.
+#[async_trait::async_trait]
+pub trait Worktrees: fmt::Debug + Send + Sync {
+    /// Ensures the agent's folder, with a private repository and a worktree of it at `base`;
+    /// without a repository, with an empty folder to work in. Succeeds if it is there.
+    ///
+    /// # Errors
+    /// The step that failed; [`remove`](Self::remove) then clears what there is of it.
+    async fn add(&self, agent: &AgentId, wanted: Option<&Checkout>) -> Result<Worktree, Error>;
+
+    /// Commits everything the agent left to its rescue ref. If its folder is gone and the ref is
+    /// there, returns what the ref holds. Never call it while the agent may run.
+    ///
+    /// # Errors
+    /// The step that failed. Nothing was removed.
+    async fn rescue(&self, agent: &AgentId, repository: &Alias) -> Result<Rescue, Error>;
+
+    /// Removes the agent's folder. Succeeds if there is none. Only call it after `rescue`.
+    ///
+    /// # Errors
+    /// The step that failed; it may be called again.
+    async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error>;
+
+    /// Every agent that has a folder.
+    ///
+    /// # Errors
+    /// If the disk could not be asked: never an empty list instead.
+    async fn list(&self) -> Result<Vec<AgentId>, Error>;
+
+    /// Sends what a rescued agent left: summary, commits, then the patch if it is wanted.
+    /// Ends early, without an error, when the receiver is gone.
+    ///
+    /// # Errors
+    /// [`Error::NoRescue`] if there is no rescue ref.
+    async fn result(
+        &self,
+        agent: &AgentId,
+        repository: &Alias,
+        patch: Patch,
+        to: mpsc::Sender<ResultItem>,
+    ) -> Result<(), Error>;
+}
+
+/// What to check out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// The repository's alias.
+    pub repository: Alias,
+    /// Where to start; `None`: its default branch.
+    pub base: Option<BaseRef>,
+}
+
+/// Where an agent works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worktree {
+    /// The agent's own folder; everything it may write.
+    pub folder: PathBuf,
+    /// The working tree, inside it.
+    pub path: PathBuf,
+    /// Its home, inside it.
+    pub home: PathBuf,
+    /// The user that owns it; `None`: the spoke's own.
+    pub owner: Option<u32>,
+    /// Folders it must be able to read: the cache's objects.
+    pub read_only: Vec<PathBuf>,
+    /// The commit it starts from, hexadecimal; `None` without a repository.
+    pub base_commit: Option<String>,
+}
+
+/// What was rescued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescue {
+    /// The commit that holds everything, hexadecimal.
+    pub commit: String,
+    /// The commit the agent started from, hexadecimal.
+    pub base_commit: String,
+    /// Files left out because the repository ignores them.
+    pub ignored_files: u64,
+    /// Things left out because git cannot hold them: sockets, devices, nested repositories' gitdirs.
+    pub skipped_files: u64,
+}
+
+/// Whether the patch is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patch {
+    /// Summary and commits only.
+    Omit,
+    /// The patch too.
+    Include,
+}
+
+/// A piece of a result, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResultItem {
+    /// First.
+    Summary(Summary),
+    /// Newest first.
+    Commit(Commit),
+    /// At most [`CHUNK`](mosaic_common::proto::CHUNK) bytes.
+    Patch(bytes::Bytes),
+}
+
+/// What changed, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Where the agent started.
+    pub base_commit: String,
+    /// What holds all its work.
+    pub rescue_commit: String,
+    /// Files that differ between the two.
+    pub files_changed: u64,
+    /// Lines added.
+    pub insertions: u64,
+    /// Lines removed.
+    pub deletions: u64,
+    /// Commits between the two.
+    pub commits: u64,
+}
+
+/// One commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Hexadecimal.
+    pub id: String,
+    /// First line of its message.
+    pub subject: String,
+    /// Its author's name.
+    pub author: String,
+    /// Whether the spoke made it of what was left uncommitted.
+    pub rescue: bool,
+}
+
+/// The step that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration has no such repository.
+    #[error("there is no repository {0}")]
+    UnknownRepository(Alias),
+    /// The repository has no such branch, tag or commit.
+    #[error("{repository} has no branch, tag or commit {base}")]
+    UnknownBase {
+        /// Which repository.
+        repository: Alias,
+        /// What was asked for.
+        base: String,
+    },
+    /// There is no rescued work of this agent.
+    #[error("there is no rescued work of {0}")]
+    NoRescue(AgentId),
+    /// The repository could not be fetched.
+    #[error("cannot fetch {repository}: {detail}")]
+    Fetch {
+        /// Which.
+        repository: Alias,
+        /// What git said, without credentials.
+        detail: String,
+    },
+    /// More was left than is kept.
+    #[error("what the agent left is larger than {limit} {unit}")]
+    TooLarge {
+        /// How much is kept.
+        limit: u64,
+        /// `bytes` or `files`.
+        unit: &'static str,
+    },
+    /// A step with git failed.
+    #[error("cannot {step}")]
+    Git {
+        /// What was tried.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A step with the operating system failed.
+    #[error("cannot {step}")]
+    System {
+        /// What was tried.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
