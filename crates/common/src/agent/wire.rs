@@ -145,8 +145,7 @@ impl From<&Cause> for pb::Cause {
             Cause::Killed { by, reason } => Kind::Killed(pb::Killed { by, reason }),
             Cause::Barred { by } => Kind::Barred(pb::Barred { by }),
             Cause::SpawnFailed { step, detail } => {
-                Kind::Barred(pb::Barred { by }) => Cause::Barred { by },
-        Kind::SpawnFailed(pb::SpawnFailed { step, detail })
+                Kind::SpawnFailed(pb::SpawnFailed { step, detail })
             }
             Cause::Lost { detail } => Kind::Lost(pb::Lost { detail }),
             Cause::Drained => Kind::Drained(pb::Drained {}),
