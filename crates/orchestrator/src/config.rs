@@ -259,7 +259,7 @@ impl Config {
         }
         for (name, repository) in &self.repositories {
             if let Err(error) = repository.check() {
-                return value(format!("repositories.{name}"), error.to_string());
+                return value(format!("repositories.{name}"), error);
             }
         }
         if let Some(default) = self
