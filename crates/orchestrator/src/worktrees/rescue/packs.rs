@@ -46,12 +46,12 @@ pub(super) fn import(
             notes.skipped_files += 1;
             continue;
         };
-        quota.bytes(size)?;
-        let measured = measure(&mut BufReader::new(&mut file), quota)?;
-        if measured.is_none() || file.rewind().is_err() {
+        let Some(left) = measure(&mut BufReader::new(&mut file), size, quota)? else {
             notes.skipped_files += 1;
             continue;
-        }
+        };
+        *quota = left;
+        file.rewind().map_err(system_failed("read a pack again"))?;
         match index(file, odb, &into) {
             Ok(ids) => found.extend(ids),
             Err(error) => {
@@ -94,21 +94,23 @@ fn index(mut pack: File, odb: &Odb<'_>, into: &Path) -> io::Result<Vec<Oid>> {
     ids.collect::<Result<_, _>>().map_err(io::Error::other)
 }
 
-/// Takes everything the pack would inflate to off the quota; `None` if it is not a whole pack.
-fn measure(pack: &mut impl BufRead, quota: &mut Quota) -> Result<Option<()>, Error> {
+/// What is left of the quota once the pack is inflated; `None` if it is not a whole pack.
+fn measure(pack: &mut impl BufRead, size: u64, quota: &Quota) -> Result<Option<Quota>, Error> {
+    let mut left = quota.clone();
+    left.bytes(size)?;
     let mut start = [0; 12];
     if pack.read_exact(&mut start).is_err() || !start.starts_with(b"PACK\0\0\0\x02") {
         return Ok(None);
     }
     let count = u32::from_be_bytes([start[8], start[9], start[10], start[11]]);
-    quota.files(u64::from(count))?;
     for _ in 0..count {
-        let Ok(size) = measure_object(pack, quota) else {
+        let Ok(size) = measure_object(pack, &left) else {
             return Ok(None);
         };
-        quota.bytes(size)?;
+        left.files(1)?;
+        left.bytes(size)?;
     }
-    Ok(Some(()))
+    Ok(Some(left))
 }
 
 /// The bytes that one object holds when it is inflated and its delta applied.

@@ -23,7 +23,7 @@ impl Default for Most {
 }
 
 /// What is left of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Quota {
     most: Most,
     left: Most,

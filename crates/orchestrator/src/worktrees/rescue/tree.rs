@@ -81,7 +81,7 @@ mod tests {
         let entry = |kind, name: &str| Entry {
             kind,
             name: name.into(),
-            id: Oid::zero(),
+            id: Oid::ZERO_SHA1,
         };
         let mut entries = [
             entry(Kind::File, "a0"),
