@@ -54,7 +54,15 @@ impl Cache {
         }
         let fetch = || async {
             make(&self.path).map_err(|error| error.to_string())?;
-            git.fetch(&self.repository.source, &self.path).await
+            let source = &self.repository.source;
+            match git.fetch(source, &self.path).await {
+                // Left by a git that was killed. No other one fetches into this repository.
+                Err(detail) if detail.contains(".lock': File exists") => {
+                    break_locks(&self.path).map_err(|error| error.to_string())?;
+                    git.fetch(source, &self.path).await
+                }
+                outcome => outcome,
+            }
         };
         let fetched = self.fetches.join(fetch).await;
         fetched.map_err(|detail| Error::Fetch {
@@ -143,6 +151,30 @@ fn make(path: &Path) -> Result<(), Error> {
     for part in ["", "objects", "objects/info", "objects/pack"] {
         fs::set_permissions(path.join(part), fs::Permissions::from_mode(0o755))
             .map_err(system_failed("set the modes of the cache"))?;
+    }
+    Ok(())
+}
+
+/// Removes the locks that a killed fetch leaves on branches and tags.
+fn break_locks(path: &Path) -> Result<(), Error> {
+    let failed = || system_failed::<std::io::Error>("remove a lock that a killed fetch left");
+    let mut folders = vec![path.join("refs/heads"), path.join("refs/tags")];
+    let mut locks = vec![path.join("packed-refs.lock")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "lock")
+            {
+                locks.push(path);
+            }
+        }
+    }
+    for lock in locks.into_iter().filter(|lock| lock.exists()) {
+        fs::remove_file(lock).map_err(failed())?;
     }
     Ok(())
 }

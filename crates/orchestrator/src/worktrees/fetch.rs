@@ -63,8 +63,8 @@ impl Git {
     /// # Errors
     /// What git said, without credentials.
     pub(super) async fn fetch(&self, source: &Source, into: &Path) -> Result<(), String> {
-        let default = concat!("+HEAD:", "refs/mosaic/default");
-        let all = [default, BRANCHES_AND_TAGS[0], BRANCHES_AND_TAGS[1]];
+        let [branches, tags] = BRANCHES_AND_TAGS;
+        let all = ["+HEAD:refs/mosaic/default", branches, tags];
         match self.run(source, into, &all).await {
             // An empty repository, or one whose default branch was deleted, has no HEAD to give.
             Err(detail) if detail.contains("remote ref HEAD") => {
@@ -82,11 +82,7 @@ impl Git {
     }
 
     fn command(&self, source: &Source, into: &Path) -> Command {
-        let protocol = match source {
-            Source::Path(_) => "file",
-            Source::Https { .. } => "https",
-            Source::Ssh { .. } => "ssh",
-        };
+        let protocol = protocol(source);
         let mut command = Command::new("git");
         command
             .env_clear()
@@ -107,44 +103,60 @@ impl Git {
         if let Source::Ssh { key, .. } = source {
             command.env("GIT_SSH_COMMAND", ssh(key.as_deref()));
         }
-        let allow = format!("protocol.{protocol}.allow=always");
-        let mut settings = vec![
-            "core.hooksPath=/dev/null",
-            "protocol.allow=never",
-            allow.as_str(),
-            "transfer.fsckObjects=true",
-            "http.followRedirects=false",
-            "credential.helper=",
-            // Agents run as other users and read these objects, whatever the spoke's umask is.
-            "core.sharedRepository=0644",
-            // One pack for a fetch, however small: thousands of loose files are slow to borrow from.
-            "fetch.unpackLimit=1",
-        ];
-        let helper;
-        if let Source::Https {
-            credentials: Some(file),
-            ..
-        } = source
-        {
-            helper = format!("credential.helper=store --file={}", file.display());
-            settings.push(&helper);
-        }
-        for setting in settings {
-            command.args(["-c", setting]);
+        for setting in settings(source) {
+            command.args(["-c", &setting]);
         }
         let mut folder = OsString::from("--git-dir=");
         folder.push(into);
-        command.arg(folder).args([
-            "fetch",
-            "--quiet",
-            "--prune",
-            "--force",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-auto-maintenance",
-            "--no-recurse-submodules",
-        ]);
+        command.arg(folder).args(FETCH);
         command
+    }
+}
+
+/// The verb and its options.
+const FETCH: [&str; 8] = [
+    "fetch",
+    "--quiet",
+    "--prune",
+    "--force",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+];
+
+/// Git's settings for this one call; they win over those of the cache.
+fn settings(source: &Source) -> Vec<String> {
+    let fixed = [
+        "core.hooksPath=/dev/null",
+        "protocol.allow=never",
+        "transfer.fsckObjects=true",
+        "http.followRedirects=false",
+        "credential.helper=",
+        // Agents run as other users and read these objects, whatever the spoke's umask is.
+        "core.sharedRepository=0644",
+        // One pack for a fetch, however small: thousands of loose files are slow to borrow from.
+        "fetch.unpackLimit=1",
+    ];
+    let mut settings = Vec::from(fixed.map(str::to_owned));
+    settings.push(format!("protocol.{}.allow=always", protocol(source)));
+    if let Source::Https {
+        credentials: Some(file),
+        ..
+    } = source
+    {
+        let file = file.display();
+        settings.push(format!("credential.helper=store --file={file}"));
+    }
+    settings
+}
+
+/// The one protocol that git may speak.
+fn protocol(source: &Source) -> &'static str {
+    match source {
+        Source::Path(_) => "file",
+        Source::Https { .. } => "https",
+        Source::Ssh { .. } => "ssh",
     }
 }
 

@@ -1,7 +1,11 @@
-//! The spoke's parts against the real machine: git, processes, files.
+//! The spoke's tests.
 
-#![allow(clippy::unwrap_used, reason = "a test may: a panic is a failed test")]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may
 
+mod cleanup;
+mod killswitch;
+mod lifecycle;
+mod stage;
 mod worktrees_add;
 mod worktrees_hostile;
 mod worktrees_rescue;

@@ -113,6 +113,21 @@ async fn a_failed_fetch_is_an_error_unless_the_commit_is_already_there() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_was_killed_does_not_bar_the_next() {
+    let site = Site::new();
+    site.add(&agent(0)).await;
+    run(
+        &site.source(),
+        None,
+        "echo new > new.txt; git add -A; git commit -qm new",
+    );
+    let lock = site.folders.cache().join("web.git/refs/heads/main.lock");
+    fs::write(&lock, "").unwrap();
+    assert!(site.add(&agent(1)).await.path.join("new.txt").exists());
+    assert!(!lock.exists());
+}
+
+#[tokio::test]
 async fn eight_agents_can_be_added_at_once() {
     let site = Arc::new(Site::new());
     let adding = (0..8).map(|number| {
