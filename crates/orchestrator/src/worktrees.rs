@@ -189,3 +189,15 @@ pub enum Error {
         source: std::io::Error,
     },
 }
+
+/// PLACEHOLDER until the adapter lands.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct Repository {}
+impl Repository {
+    /// x
+    /// # Errors
+    /// x
+    pub fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}

@@ -3,6 +3,12 @@
 //! [`StateStore`] is the seam. A spoke always has the embedded store (SQLite, fsynced);
 //! it is the truth about intent. What exists is asked of the machine, never of the store.
 
+mod embedded;
+mod memory;
+
+pub use embedded::{EmbeddedStore, Freshness, Reader};
+pub use memory::MemoryStore;
+
 use std::fmt::Debug;
 use tokio::sync::watch;
 
