@@ -61,7 +61,6 @@ impl Exit {
             | R::CommandConflict
             | R::AgentExists
             | R::AgentBarred
-            | R::AgentNotYours
             | R::SandboxUnavailable
             | R::SpawnsLatched
             | R::ResultNotReady

@@ -1,2 +1,78 @@
-//! The client.
-fn main() {}
+//! `mosaic`: the client of hub and spoke. Parses the command line, runs one command,
+//! and turns its outcome into an exit code. Everything else is in the modules.
+
+mod args;
+mod client;
+mod commands;
+mod console;
+mod escape;
+mod exit;
+mod failure;
+mod follow;
+mod hint;
+mod json;
+mod quantity;
+mod retry;
+mod show;
+mod target;
+mod task_text;
+mod token;
+mod view;
+
+use clap::Parser;
+use console::{Console, Form};
+use exit::Exit;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error).into(),
+    };
+    let form = if args.json { Form::Json } else { Form::Human };
+    let console = Console::new(form);
+    let exit = run(args, console).unwrap_or_else(|failure| {
+        let exit = failure.exit();
+        if exit != Exit::Done {
+            console.failure(&failure);
+        }
+        exit
+    });
+    exit.into()
+}
+
+fn run(args: args::Args, console: Console) -> Result<Exit, Failure> {
+    // One thread is enough: a client waits for one answer at a time.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Write {
+            what: "cannot start".into(),
+            source: source.into(),
+        })?;
+    let context = commands::Context {
+        console,
+        target: args.target,
+    };
+    runtime.block_on(commands::run(args.command, &context))
+}
+
+/// Help and version go to standard output; a wrong command line is told in the form
+/// that it asks for.
+fn usage(error: &clap::Error) -> Exit {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && wants_json {
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim();
+        Console::new(Form::Json).failure(&Failure::input(text));
+    } else {
+        // If it cannot be printed there is nobody to tell.
+        let _ = error.print();
+    }
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}

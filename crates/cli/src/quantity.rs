@@ -19,9 +19,7 @@ const SPAN: InvalidQuantity = InvalidQuantity {
 const CPUS: InvalidQuantity = InvalidQuantity {
     form: "a number of processors such as 2 or 1.5, from 0.001 on",
 };
-const LABEL: InvalidQuantity = InvalidQuantity {
-    form: "key=value",
-};
+const LABEL: InvalidQuantity = InvalidQuantity { form: "key=value" };
 
 /// Reads a size in bytes. Binary and decimal units are told apart, as they are written.
 ///
@@ -42,7 +40,10 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, InvalidQuantity> {
         _ => return Err(SIZE),
     };
     let number: u64 = number.parse().map_err(|_| SIZE)?;
-    number.checked_mul(factor).filter(|size| *size > 0).ok_or(SIZE)
+    number
+        .checked_mul(factor)
+        .filter(|size| *size > 0)
+        .ok_or(SIZE)
 }
 
 /// Reads a span that is not zero: one or more numbers, each with its unit.
@@ -165,7 +166,17 @@ mod tests {
         for (text, bytes) in table {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "0", "GiB", "-1", "1.5GiB", "2gib", "99999999TiB", "1GiBB", "٣"] {
+        for text in [
+            "",
+            "0",
+            "GiB",
+            "-1",
+            "1.5GiB",
+            "2gib",
+            "99999999TiB",
+            "1GiBB",
+            "٣",
+        ] {
             assert_eq!(parse_size(text), Err(SIZE), "{text}");
         }
     }
@@ -176,7 +187,17 @@ mod tests {
         for (text, seconds) in table {
             assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "0s", "10", "m", "1.5h", "-1s", "1y", "1h 5m", "99999999999999999999s"] {
+        for text in [
+            "",
+            "0s",
+            "10",
+            "m",
+            "1.5h",
+            "-1s",
+            "1y",
+            "1h 5m",
+            "99999999999999999999s",
+        ] {
             assert_eq!(parse_span(text), Err(SPAN), "{text}");
         }
         assert_eq!(parse_span_or_zero("0s"), Ok(Duration::ZERO));
@@ -188,7 +209,9 @@ mod tests {
         for (text, millis) in table {
             assert_eq!(parse_cpus(text), Ok(millis), "{text}");
         }
-        for text in ["", "0", "0.0", ".5", "1.", "-1", "1.0005", "1e3", "+1", "9999999"] {
+        for text in [
+            "", "0", "0.0", ".5", "1.", "-1", "1.0005", "1e3", "+1", "9999999",
+        ] {
             assert_eq!(parse_cpus(text), Err(CPUS), "{text}");
         }
     }
