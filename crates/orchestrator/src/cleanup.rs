@@ -15,7 +15,7 @@ use crate::sandbox::{self, Removed};
 use crate::sandboxes::Sandboxes;
 use crate::spawner::in_full;
 use crate::worktrees::{Rescue, Worktrees};
-use mosaic_common::agent::{AgentRecord, CleanupReport, Outcome, Step};
+use mosaic_common::agent::{AgentRecord, Cause, CleanupReport, Outcome, Step};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -65,13 +65,21 @@ async fn save(worktrees: &dyn Worktrees, record: &AgentRecord) -> (Step, Option<
     let Some(repository) = &record.spec.repository else {
         return (Step::skipped("no repository"), None);
     };
-    if record.started.is_none() {
+    if !may_have_run(record) {
         return (Step::skipped("it never started"), None);
     }
     match worktrees.rescue(record.id(), repository).await {
         Ok(rescue) => (Step::done(said(&rescue)), Some(rescue)),
         Err(error) => (failed("rescue", record, &error), None),
     }
+}
+
+/// Whether the agent's program may have written anything: a start that failed in the sandbox
+/// itself may have come that far.
+fn may_have_run(record: &AgentRecord) -> bool {
+    let failed_there =
+        matches!(&record.cause, Some(Cause::SpawnFailed { step, .. }) if step == "sandbox");
+    record.started.is_some() || failed_there
 }
 
 fn said(rescue: &Rescue) -> String {

@@ -6,7 +6,7 @@ mod flags;
 pub use flags::Flags;
 
 use crate::profile::Profile;
-use crate::worktrees::Repository;
+use crate::worktrees::repository::Repository;
 use mosaic_common::Alias;
 use mosaic_common::agent::Limits;
 use mosaic_common::process::LogFormat;
@@ -255,11 +255,6 @@ impl Config {
         for (name, profile) in &self.profiles {
             if let Err(error) = profile.check() {
                 return value(format!("profiles.{name}"), error.to_string());
-            }
-        }
-        for (name, repository) in &self.repositories {
-            if let Err(error) = repository.check() {
-                return value(format!("repositories.{name}"), error.to_string());
             }
         }
         if let Some(default) = self

@@ -20,6 +20,7 @@ struct State {
     last_event: u64,
     broken_writes: bool,
     broken_reads: bool,
+    good_puts: Option<usize>,
 }
 
 impl Default for MemoryStore {
@@ -40,6 +41,11 @@ impl MemoryStore {
     /// Makes every read fail until [`mend`](Self::mend).
     pub fn break_reads(&self) {
         self.lock().broken_reads = true;
+    }
+
+    /// Makes one batch with a `Put` fail: the one after `good` that do not.
+    pub fn fail_put_after(&self, good: usize) {
+        self.lock().good_puts = Some(good);
     }
 
     /// Makes everything work again.
@@ -63,6 +69,15 @@ impl MemoryStore {
 }
 
 impl State {
+    fn is_this_puts_turn(&mut self, batch: &[Write]) -> bool {
+        if !batch.iter().any(|write| matches!(write, Write::Put(..))) {
+            return false;
+        }
+        let turn = self.good_puts == Some(0);
+        self.good_puts = self.good_puts.and_then(|good| good.checked_sub(1));
+        turn
+    }
+
     fn apply(&mut self, write: Write, sequences: &mut Vec<u64>) -> Result<(), Error> {
         match write {
             Write::Put(table, key, value) => self.put(table, key, value),
@@ -106,7 +121,7 @@ impl StateStore for MemoryStore {
     async fn apply(&self, batch: Vec<Write>) -> Result<Vec<u64>, Error> {
         assert!(!batch.is_empty(), "an empty batch is a mistake");
         let mut state = self.lock();
-        if state.broken_writes {
+        if state.broken_writes || state.is_this_puts_turn(&batch) {
             return Err(Error::Write("broken by the test".into()));
         }
         let (mut after, mut sequences) = (state.clone(), Vec::new());
