@@ -1,6 +1,6 @@
 //! The command line: its global flags and its commands. Each command's own flags stand with it.
 
-use crate::{commands, exit, target::TargetArgs};
+use crate::{commands, exit, services::Service, target::TargetArgs};
 use clap::{Parser, Subcommand};
 
 /// Runs coding agents at your sites, and looks after them.
@@ -15,10 +15,21 @@ pub(crate) struct Args {
     pub target: TargetArgs,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub task: Task,
 }
 
 /// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Ask or tell a hub or a spoke.
+    #[command(flatten)]
+    Command(Command),
+    /// Be a hub or a spoke.
+    #[command(flatten)]
+    Service(Service),
+}
+
+/// What to ask or tell.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start an agent
@@ -45,4 +56,8 @@ pub(crate) enum Command {
     Connections,
     /// List sites
     Sites,
+    /// Make, list and revoke the bearer tokens of a hub, in its data folder
+    Token(commands::token::TokenArgs),
+    /// Make the identity of a hub or a spoke, and print its public half
+    Keygen(commands::keygen::KeygenArgs),
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod history;
+pub(crate) mod keygen;
 pub(crate) mod kill;
 pub(crate) mod kill_all;
 pub(crate) mod logs;
@@ -11,6 +12,7 @@ pub(crate) mod result;
 pub(crate) mod sites;
 pub(crate) mod spawn;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod watch;
 
 use crate::{
@@ -84,5 +86,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Commands(args) => history::run(&args, context).await,
         Command::Connections => connections::run(context).await,
         Command::Sites => sites::run(context).await,
+        Command::Token(args) => token::run(args, context).await,
+        Command::Keygen(args) => keygen::run(&args, context),
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::{
     escape::{Layout, escape},
+    exit::Exit,
     failure::Failure,
     json,
 };
@@ -151,6 +152,9 @@ impl Console {
 
     /// Says why the command ended early, on standard error.
     pub(crate) fn failure(self, failure: &Failure) {
+        if failure.exit() == Exit::Done {
+            return; // a reader that has seen enough
+        }
         match self.form {
             Form::Json => complain(&json::failure(failure)),
             Form::Human => {

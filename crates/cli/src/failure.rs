@@ -28,6 +28,12 @@ pub(crate) enum Failure {
     /// Some sites did not answer; what the others said has been printed.
     #[error("{0} of the sites did not answer")]
     SitesUnreachable(usize),
+    /// What was named is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// What was to be made is there already.
+    #[error("{0}")]
+    Exists(String),
     /// A file of ours cannot be written.
     #[error("{what}")]
     Write {
@@ -67,6 +73,8 @@ impl Failure {
             Self::Call(status) if is_broken(status) => Exit::Unavailable,
             Self::Call(status) => Exit::of_code(status.code()),
             Self::SitesUnreachable(_) => Exit::Unavailable,
+            Self::Missing(_) => Exit::NotFound,
+            Self::Exists(_) => Exit::Refused,
             Self::Answer(_) | Self::Write { .. } => Exit::Internal,
             // Whoever read our output has seen enough, as with `head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -83,6 +91,8 @@ impl Failure {
             Self::Call(status) => code_name(status.code()),
             Self::Answer(_) => "ANSWER_INVALID",
             Self::SitesUnreachable(_) => Reason::SiteUnreachable.as_str(),
+            Self::Missing(_) => "NOT_FOUND",
+            Self::Exists(_) => "ALREADY_EXISTS",
             Self::Write { .. } => "WRITE_FAILED",
             Self::Output(_) => "OUTPUT_FAILED",
         }
@@ -96,6 +106,8 @@ impl Failure {
             | Self::Call(_)
             | Self::Answer(_)
             | Self::SitesUnreachable(_)
+            | Self::Missing(_)
+            | Self::Exists(_)
             | Self::Write { .. }
             | Self::Output(_) => None,
         }
@@ -113,7 +125,12 @@ impl Failure {
                 Some("what listens there is not Mosaic, or is older than this client")
             }
             Self::SitesUnreachable(_) => Some("`mosaic sites` lists the sites and their states"),
-            Self::Call(_) | Self::Answer(_) | Self::Write { .. } | Self::Output(_) => None,
+            Self::Call(_)
+            | Self::Answer(_)
+            | Self::Missing(_)
+            | Self::Exists(_)
+            | Self::Write { .. }
+            | Self::Output(_) => None,
         }
     }
 }

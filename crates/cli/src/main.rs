@@ -13,36 +13,43 @@ mod hint;
 mod json;
 mod quantity;
 mod retry;
+mod services;
 mod show;
 mod target;
 mod task_text;
 mod token;
 mod view;
 
+use args::{Args, Command, Task};
 use clap::Parser;
+use commands::Context;
 use console::{Console, Form};
 use exit::Exit;
 use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = match args::Args::try_parse() {
+    let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error).into(),
     };
+    let command = match args.task {
+        Task::Command(command) => command,
+        Task::Service(service) => return service.run(),
+    };
     let form = if args.json { Form::Json } else { Form::Human };
-    let console = Console::new(form);
-    let exit = run(args, console).unwrap_or_else(|failure| {
-        let exit = failure.exit();
-        if exit != Exit::Done {
-            console.failure(&failure);
-        }
-        exit
+    let context = Context {
+        console: Console::new(form),
+        target: args.target,
+    };
+    let exit = run(command, &context).unwrap_or_else(|failure| {
+        context.console.failure(&failure);
+        failure.exit()
     });
     exit.into()
 }
 
-fn run(args: args::Args, console: Console) -> Result<Exit, Failure> {
+fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     // One thread is enough: a client waits for one answer at a time.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -51,11 +58,7 @@ fn run(args: args::Args, console: Console) -> Result<Exit, Failure> {
             what: "cannot start".into(),
             source: source.into(),
         })?;
-    let context = commands::Context {
-        console,
-        target: args.target,
-    };
-    runtime.block_on(commands::run(args.command, &context))
+    runtime.block_on(commands::run(command, context))
 }
 
 /// Help and version go to standard output; a wrong command line is told in the form

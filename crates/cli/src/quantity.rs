@@ -125,7 +125,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 pub(crate) fn show_size(bytes: u64) -> String {
     [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")]
         .into_iter()
-        .find(|(shift, _)| bytes > 0 && bytes % (1 << shift) == 0)
+        .find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift))
         .map_or_else(
             || format!("{bytes} B"),
             |(shift, unit)| format!("{} {unit}", bytes >> shift),
