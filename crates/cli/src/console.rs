@@ -150,6 +150,18 @@ impl Console {
         }
     }
 
+    /// Says what is wrong with the command line, in the words of its parser. They repeat what
+    /// was typed, and a script may have typed what an agent wrote.
+    pub(crate) fn usage(self, text: &str) {
+        match self.form {
+            Form::Human => complain(escape(text, Layout::Keep).trim_end()),
+            Form::Json => {
+                let text = text.strip_prefix("error: ").unwrap_or(text).trim();
+                self.failure(&Failure::input(text));
+            }
+        }
+    }
+
     /// Says why the command ended early, on standard error.
     pub(crate) fn failure(self, failure: &Failure) {
         if failure.exit() == Exit::Done {

@@ -64,18 +64,12 @@ fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
 /// Help and version go to standard output; a wrong command line is told in the form
 /// that it asks for.
 fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        let _ = error.print(); // if it cannot be printed there is nobody to tell
+        return Exit::Done;
+    }
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
-    if error.use_stderr() && wants_json {
-        let text = error.to_string();
-        let text = text.strip_prefix("error: ").unwrap_or(&text).trim();
-        Console::new(Form::Json).failure(&Failure::input(text));
-    } else {
-        // If it cannot be printed there is nobody to tell.
-        let _ = error.print();
-    }
-    if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Done
-    }
+    let form = if wants_json { Form::Json } else { Form::Human };
+    Console::new(form).usage(&error.render().to_string());
+    Exit::Usage
 }
