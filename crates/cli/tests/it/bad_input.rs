@@ -21,10 +21,7 @@ async fn a_bad_flag_is_told_by_name_and_sends_nothing() {
         (&["spawn", "--label", "nokey", "x"], "key=value"),
         (&["spawn", "--command-id", "abc", "x"], "32 digits"),
         (&["spawn", "--repo", "https://x/y", "x"], "--repo"),
-        (
-            &["spawn", "--repo", "web", "--ref", "--upload-pack=sh", "x"],
-            "--ref",
-        ),
+        (&["spawn", "--repo", "web", "--ref", "..", "x"], "--ref"),
         (&["ps", "--state", "asleep"], "queued"),
         (&["result", AGENT, "--patch", "--stat"], "--stat"),
     ];

@@ -1,5 +1,7 @@
 //! The real `mosaic` program against a server whose answers are scripted.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is a failed test
+
 mod bad_input;
 mod kills;
 mod local;
