@@ -2,7 +2,7 @@
 
 use crate::{
     program::Home,
-    server::{AGENT, agent, got, start, start_local},
+    server::{AGENT, agent, got, start, start_local, start_tls},
 };
 use mosaic_common::proto::{
     agent::v1::{self as pb, AgentState},
@@ -114,6 +114,25 @@ async fn status_works_over_a_spokes_socket_without_a_token() {
         "{run:?}"
     );
     assert_eq!(*script.tokens.lock().unwrap(), [None]);
+}
+
+#[tokio::test]
+async fn a_hub_with_tls_gets_the_token_only_if_its_certificate_is_trusted() {
+    let (endpoint, certificate, script) = start_tls().await;
+    let (_, other, _) = start_tls().await;
+    let home = Home::with(&endpoint).variable("MOSAIC_TOKEN", "canary-secret");
+    let ca = home.path().join("ca.pem");
+    let line = ["--ca", ca.to_str().unwrap(), "status", AGENT];
+    std::fs::write(&ca, other).unwrap();
+    assert_eq!(home.run(&line).await.code, 5);
+    assert!(script.tokens.lock().unwrap().is_empty());
+
+    std::fs::write(&ca, certificate).unwrap();
+    script.get.answer(got(AgentState::Running));
+    let run = home.run(&line).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let tokens = script.tokens.lock().unwrap();
+    assert_eq!(*tokens, [Some("Bearer canary-secret".to_owned())]);
 }
 
 #[tokio::test]

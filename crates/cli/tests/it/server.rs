@@ -19,7 +19,10 @@ use tokio_stream::{
     Stream,
     wrappers::{TcpListenerStream, UnixListenerStream},
 };
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Identity, Server, ServerTlsConfig},
+};
 
 /// Answers to one kind of question, in order.
 #[derive(Debug)]
@@ -194,6 +197,26 @@ pub(crate) fn start_local(socket: &std::path::Path) -> Arc<Script> {
     let serving = services(&script).serve_with_incoming(UnixListenerStream::new(listener));
     tokio::spawn(serving);
     script
+}
+
+/// Starts a server with TLS on loopback, and returns its certificate too, PEM.
+pub(crate) async fn start_tls() -> (String, String, Arc<Script>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let tls = ServerTlsConfig::new().identity(Identity::from_pem(&certificate, key));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    let script = Arc::new(Script::default());
+    let serving = Server::builder()
+        .tls_config(tls)
+        .unwrap()
+        .add_service(AgentServiceServer::new(Scripted(script.clone())))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(serving);
+    (endpoint, certificate, script)
 }
 
 fn services(script: &Arc<Script>) -> tonic::transport::server::Router {
