@@ -77,8 +77,6 @@ reasons! {
     AgentExists = "AGENT_EXISTS", AlreadyExists;
     /// The agent was killed before it was spawned.
     AgentBarred = "AGENT_BARRED", FailedPrecondition;
-    /// The agent belongs to another connection.
-    AgentNotYours = "AGENT_NOT_YOURS", PermissionDenied;
     /// The spoke has no repository of this name.
     RepositoryUnknown = "REPOSITORY_UNKNOWN", NotFound;
     /// The spoke has no agent profile of this name.

@@ -98,6 +98,11 @@ pub enum Cause {
         /// What they said.
         reason: String,
     },
+    /// It was killed before it was spawned, so it never may be.
+    Barred {
+        /// Who asked, as in `Killed`.
+        by: String,
+    },
     /// A step of its start failed.
     SpawnFailed {
         /// `worktree`, `sandbox` or `queue`.
@@ -130,7 +135,7 @@ impl Cause {
     pub const fn state(&self) -> AgentState {
         match self {
             Self::Exit { code: 0 } => AgentState::Completed,
-            Self::Killed { .. } => AgentState::Killed,
+            Self::Killed { .. } | Self::Barred { .. } => AgentState::Killed,
             Self::Exit { .. }
             | Self::Signal { .. }
             | Self::OutOfMemory { .. }
@@ -158,6 +163,7 @@ impl std::fmt::Display for Cause {
             } => out.write_str("idle limit"),
             Self::Killed { by, reason } if reason.is_empty() => write!(out, "killed by {by}"),
             Self::Killed { by, reason } => write!(out, "killed by {by}: {reason}"),
+            Self::Barred { by } => write!(out, "killed by {by} before it was spawned"),
             Self::SpawnFailed { step, detail } => write!(out, "{step} failed: {detail}"),
             Self::Lost { detail } => write!(out, "lost: {detail}"),
             Self::Drained => out.write_str("the spoke was shut down"),

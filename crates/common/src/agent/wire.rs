@@ -143,6 +143,7 @@ impl From<&Cause> for pb::Cause {
                 limit: wire_limit(limit).into(),
             }),
             Cause::Killed { by, reason } => Kind::Killed(pb::Killed { by, reason }),
+            Cause::Barred { by } => Kind::Barred(pb::Barred { by }),
             Cause::SpawnFailed { step, detail } => {
                 Kind::SpawnFailed(pb::SpawnFailed { step, detail })
             }
@@ -174,6 +175,7 @@ pub fn parse_cause(wire: &pb::Cause) -> Option<Cause> {
             limit: TimeLimit::Idle,
         },
         Kind::Killed(pb::Killed { by, reason }) => Cause::Killed { by, reason },
+        Kind::Barred(pb::Barred { by }) => Cause::Barred { by },
         Kind::SpawnFailed(pb::SpawnFailed { step, detail }) => Cause::SpawnFailed { step, detail },
         Kind::Lost(pb::Lost { detail }) => Cause::Lost { detail },
         Kind::Drained(pb::Drained {}) => Cause::Drained,
@@ -370,6 +372,7 @@ mod tests {
                 by: "local:0".into(),
                 reason: "enough".into(),
             },
+            Cause::Barred { by: "c/x".into() },
             Cause::SpawnFailed {
                 step: "worktree".into(),
                 detail: "no".into(),

@@ -1,0 +1,17 @@
+//! The doors of a spoke: the same requests from its local operator and from its hubs.
+//!
+//! [`Requests`] is the one implementation. `agent_service` serves it on the local socket;
+//! `execute` serves it to verified commands. Requests are parsed here and nowhere else.
+
+mod agent_service;
+mod caller;
+mod execute;
+mod operator_service;
+mod requests;
+mod streams;
+
+pub use agent_service::LocalAgents;
+pub use caller::Caller;
+pub use execute::HubCommands;
+pub use operator_service::LocalOperator;
+pub use requests::Requests;

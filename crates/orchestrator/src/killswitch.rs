@@ -1,0 +1,226 @@
+//! Ends agents on command, one or all, and says of each what was seen.
+//!
+//! It works with nothing but this spoke: no hub, and no store to read if the agent is alive.
+//! Killing all latches first, durably, so that nothing comes in behind it.
+
+use crate::journal::unavailable;
+use crate::lifecycle::policy::{self, Barred, Decision, Request};
+use crate::lifecycle::{Agents, Ended, Latch};
+use mosaic_common::agent::{AgentRecord, AgentState, Cause, Spec};
+use mosaic_common::{AgentId, Alias, CommandId, Refusal};
+use mosaic_store::{Table, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a kill may take beyond the grace before its caller is told that it is not proved.
+///
+/// A sandbox gives up on a proof after ten seconds; rescue and removal of a large worktree
+/// come on top. The kill itself goes on either way.
+const BUDGET: Duration = Duration::from_secs(30);
+
+/// The row of the closed latches.
+const LATCHES: &str = "latches";
+
+/// Who kills, and why.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The command.
+    pub command: CommandId,
+    /// Who asks: `local:<uid>` or `<connection>/<client>`.
+    pub by: String,
+    /// What they said.
+    pub reason: String,
+    /// The connection they ask over; `None`: the local operator.
+    pub connection: Option<Alias>,
+}
+
+/// What became of an agent.
+#[derive(Debug, Clone)]
+pub enum Killed {
+    /// It was alive, and was seen dead.
+    Dead(Box<AgentRecord>),
+    /// It had ended before, or ended by itself.
+    AlreadyEnded(Box<AgentRecord>),
+    /// It never started here; its id is barred.
+    NeverStarted,
+    /// It could not be proved dead in time; it is still being tried.
+    NotProved(Box<AgentRecord>, String),
+}
+
+/// Kills one agent that the caller may see, or bars the id of one that never was.
+///
+/// # Errors
+/// If the agent is not alive and the store fails.
+pub async fn kill(
+    agents: &Agents,
+    agent: &AgentId,
+    order: &Order,
+    grace: Duration,
+) -> Result<Killed, Refusal> {
+    loop {
+        let cause = Cause::Killed {
+            by: order.by.clone(),
+            reason: order.reason.clone(),
+        };
+        if let Some(ended) = agents.end(agent, cause, grace, grace + BUDGET).await {
+            return Ok(seen(ended));
+        }
+        let there = agents.get(agent).await?;
+        let barred = there.as_ref().map_or(Barred::No, Barred::of);
+        match (
+            policy::decide(
+                there.as_ref().map(|record| record.state),
+                barred,
+                Request::Kill,
+            ),
+            there,
+        ) {
+            (Decision::Keep, Some(_)) if barred == Barred::Yes => return Ok(Killed::NeverStarted),
+            (Decision::Keep, Some(record)) => return Ok(Killed::AlreadyEnded(Box::new(record))),
+            (Decision::Bar, _) if bar(agents, agent, order).await? => {
+                return Ok(Killed::NeverStarted);
+            }
+            // It came alive, or ended, since we looked.
+            (
+                Decision::Keep | Decision::Bar | Decision::End | Decision::Start | Decision::Refuse,
+                _,
+            ) => {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Latches, then kills every agent of the caller: of the whole spoke for the local operator.
+///
+/// # Errors
+/// If the latch could not be made durable; it holds in this life of the spoke all the same.
+pub async fn kill_all(agents: &Agents, order: &Order) -> Result<Vec<(AgentId, Killed)>, Refusal> {
+    let stored = store(agents, &agents.gate().latch(latch_of(order))).await;
+    let theirs =
+        |record: &AgentRecord| order.connection.is_none() || record.connection == order.connection;
+    let ids: Vec<AgentId> = agents
+        .alive()
+        .iter()
+        .filter(|record| theirs(record))
+        .map(|r| r.id().clone())
+        .collect();
+    let kills = ids.into_iter().map(|id| async move {
+        let killed = kill(agents, &id, order, Duration::ZERO).await;
+        killed.map(|killed| (id, killed))
+    });
+    let killed = futures_util::future::join_all(kills).await;
+    stored?;
+    killed.into_iter().collect()
+}
+
+/// Takes back the caller's latch; the local operator's release takes back every one. Returns
+/// whether there was one.
+///
+/// # Errors
+/// If that could not be made durable; the latch stays closed then.
+pub async fn release(agents: &Agents, order: &Order) -> Result<bool, Refusal> {
+    let (latch, before) = (latch_of(order), agents.gate().latches());
+    let left = match latch {
+        Latch::Spoke => BTreeSet::new(),
+        Latch::Connection(_) => before
+            .iter()
+            .filter(|closed| **closed != latch)
+            .cloned()
+            .collect(),
+    };
+    store(agents, &left).await?;
+    agents.gate().release(&latch);
+    Ok(left != before)
+}
+
+/// Reads the latches of an earlier life.
+///
+/// # Errors
+/// If the store fails.
+pub async fn latches(
+    store: &dyn mosaic_store::StateStore,
+) -> Result<BTreeSet<Latch>, mosaic_store::Error> {
+    let Some(value) = store.get(Table::Meta, LATCHES).await? else {
+        return Ok(BTreeSet::new());
+    };
+    serde_json::from_slice(&value).map_err(|error| mosaic_store::Error::Read(error.into()))
+}
+
+fn latch_of(order: &Order) -> Latch {
+    order
+        .connection
+        .clone()
+        .map_or(Latch::Spoke, Latch::Connection)
+}
+
+async fn store(agents: &Agents, latches: &BTreeSet<Latch>) -> Result<(), Refusal> {
+    let failed = |error: mosaic_store::Error| unavailable(&error);
+    let value = serde_json::to_vec(latches)
+        .map_err(|error| failed(mosaic_store::Error::Write(error.into())))?;
+    let write = Write::Put(Table::Meta, LATCHES.to_owned(), value);
+    agents
+        .deps()
+        .journal
+        .store()
+        .apply(vec![write])
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+fn seen(ended: Ended) -> Killed {
+    match ended {
+        Ended::Yes(record) if record.state == AgentState::Killed => Killed::Dead(record),
+        Ended::Yes(record) => Killed::AlreadyEnded(record),
+        Ended::NotYet(record) => {
+            let sandbox = record
+                .cleanup
+                .as_ref()
+                .map(|report| report.sandbox.detail.clone());
+            let detail =
+                sandbox.unwrap_or_else(|| format!("it is still {}", record.state.as_str()));
+            Killed::NotProved(record, detail)
+        }
+    }
+}
+
+/// Bars an id; false if there is an agent of it by now.
+async fn bar(agents: &Agents, agent: &AgentId, order: &Order) -> Result<bool, Refusal> {
+    let journal = &agents.deps().journal;
+    let now = journal.now();
+    let task_id = agent
+        .as_str()
+        .parse()
+        .map_err(|error| Refusal::invalid("agent_id", error))?;
+    let spec = Spec {
+        agent_id: agent.clone(),
+        task_id,
+        repository: None,
+        base_ref: None,
+        profile: None,
+        sandbox: None,
+        task: String::new(),
+        limits: mosaic_common::agent::Limits::default(),
+        labels: BTreeMap::new(),
+    };
+    let record = AgentRecord {
+        spec,
+        site: journal.site().clone(),
+        state: AgentState::Killed,
+        cause: Some(Cause::Barred {
+            by: order.by.clone(),
+        }),
+        connection: order.connection.clone(),
+        command_id: order.command,
+        created: now,
+        started: None,
+        ended: Some(now),
+        cleanup: None,
+    };
+    let created = journal
+        .create(&record)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    Ok(matches!(created, crate::journal::Created::New))
+}

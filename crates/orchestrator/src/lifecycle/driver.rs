@@ -1,0 +1,143 @@
+//! The task that owns one agent. It alone changes the agent's state.
+
+use super::{Deps, End, Pass, follow};
+use crate::{cleanup, spawner::in_full};
+use mosaic_common::agent::{AgentRecord, AgentState, Cause};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// The first pause after an ending that was not clean, and the longest: quick enough that a
+/// passing fault is over before anybody looks, slow enough that a lasting one costs nothing.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// One agent's task.
+pub(super) struct Driver {
+    pub(super) deps: Arc<Deps>,
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) record: watch::Sender<AgentRecord>,
+    pub(super) requests: mpsc::Receiver<End>,
+    /// Cancelled when the spoke stops waiting for endings that are not clean.
+    pub(super) give_up: CancellationToken,
+    /// Its place at the gate, held as long as it lives.
+    pub(super) pass: Pass,
+}
+
+impl Driver {
+    /// Drives the agent from the state it is in to its end.
+    pub(super) async fn run(mut self) {
+        let slots = self.slots.clone();
+        let record = self.record.borrow().clone();
+        let running = match record.state {
+            AgentState::Queued | AgentState::Spawning => None,
+            AgentState::Running => Some(record),
+            AgentState::Stopping
+            | AgentState::Completed
+            | AgentState::Failed
+            | AgentState::Killed => {
+                return self.end(None).await;
+            }
+        };
+        let (end, slot) = match running {
+            Some(running) => (self.follow(&running).await, slots.try_acquire().ok()),
+            None => self.start(&slots).await,
+        };
+        self.end(Some(end)).await;
+        drop((slot, self.pass));
+    }
+
+    /// Waits for a place, makes the agent, follows it. Returns why it ends.
+    async fn start<'a>(&mut self, slots: &'a Semaphore) -> (End, Option<SemaphorePermit<'a>>) {
+        let slot = tokio::select! {
+            Some(end) = self.requests.recv() => return (end, None),
+            slot = slots.acquire() => slot.ok(),
+        };
+        (self.spawn().await, slot)
+    }
+
+    async fn spawn(&mut self) -> End {
+        let failed = |cause| End {
+            cause,
+            grace: Duration::ZERO,
+        };
+        if let Err(error) = self.enter(AgentState::Spawning).await {
+            let detail = in_full(&error);
+            return failed(Cause::SpawnFailed {
+                step: "state".to_owned(),
+                detail,
+            });
+        }
+        let spec = self.record.borrow().spec.clone();
+        if let Err(error) = self.deps.spawner.spawn(&spec).await {
+            warn!(agent.id = %spec.agent_id, error = %in_full(&error), "spawn failed");
+            return failed(error.cause());
+        }
+        if let Err(error) = self.enter(AgentState::Running).await {
+            // It runs, and the machine knows; the store will when it is back.
+            warn!(agent.id = %spec.agent_id, error = %in_full(&error), "running could not be recorded");
+        }
+        let running = self.record.borrow().clone();
+        self.follow(&running).await
+    }
+
+    async fn follow(&mut self, running: &AgentRecord) -> End {
+        follow::until_the_end(&self.deps, running, &mut self.requests).await
+    }
+
+    /// Ends the agent, again and again until nothing of it is left.
+    async fn end(&mut self, end: Option<End>) {
+        let mut grace = end.as_ref().map_or(Duration::ZERO, |end| end.grace);
+        if let Some(End { cause, .. }) = end {
+            self.record.send_modify(|record| record.cause = Some(cause));
+            if let Err(error) = self.enter(AgentState::Stopping).await {
+                warn!(error = %in_full(&error), "stopping could not be recorded");
+            }
+        }
+        let mut pause = RETRY.0;
+        loop {
+            let record = self.record.borrow().clone();
+            let deps = &self.deps;
+            let after = cleanup::remove(
+                &deps.sandboxes,
+                deps.worktrees.as_ref(),
+                &deps.journal,
+                &record,
+                grace,
+            )
+            .await;
+            let clean = after
+                .cleanup
+                .as_ref()
+                .is_some_and(|report| report.is_clean());
+            self.record.send_replace(after);
+            grace = Duration::ZERO; // it was asked once
+            if clean {
+                return;
+            }
+            tokio::select! {
+                () = self.give_up.cancelled() => return,
+                () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
+            }
+        }
+    }
+
+    /// Makes the agent be in a state: durable first, then seen by everybody.
+    async fn enter(&mut self, state: AgentState) -> Result<(), mosaic_store::Error> {
+        let now = self.deps.journal.now();
+        let mut record = self.record.borrow().clone();
+        record.state = state;
+        if state == AgentState::Running {
+            record.started = record.started.or(Some(now));
+        }
+        let written = self
+            .deps
+            .journal
+            .publish(&record, &[record.state_event(now)])
+            .await;
+        info!(agent.id = %record.id(), agent.state = state.as_str(), "agent changed state");
+        self.record.send_replace(record);
+        written
+    }
+}

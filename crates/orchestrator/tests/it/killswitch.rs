@@ -1,0 +1,196 @@
+//! Kill one, kill all, latch and release, on fakes.
+
+use crate::stage::Stage;
+use mosaic_common::agent::{AgentState, Cause};
+use mosaic_common::proto::agent::v1 as pb;
+use mosaic_common::{AgentId, CommandId, Reason};
+use orchestrator::killswitch::{self, Killed, Order};
+use orchestrator::lifecycle::Quota;
+use orchestrator::sandbox::Ending;
+use std::time::Duration;
+
+fn order() -> Order {
+    Order {
+        command: CommandId::random(),
+        by: "local:0".into(),
+        reason: "enough".into(),
+        connection: None,
+    }
+}
+
+fn order_of(connection: &str) -> Order {
+    Order {
+        connection: Some(connection.parse().unwrap()),
+        ..order()
+    }
+}
+
+async fn kill(stage: &Stage, agent: &AgentId) -> Killed {
+    killswitch::kill(&stage.agents, agent, &order(), Duration::ZERO)
+        .await
+        .unwrap()
+}
+
+/// Spawns an agent for a connection and waits until it runs.
+async fn running_for(stage: &Stage, connection: &str) -> AgentId {
+    let quota = Quota {
+        connection: connection.parse().unwrap(),
+        agents: 9,
+    };
+    let mut record = stage.record(&Stage::on_web(), CommandId::random());
+    record.connection = Some(quota.connection.clone());
+    let pass = stage.agents.gate().enter(Some(&quota)).unwrap();
+    stage.agents.accept(record.clone(), pass).await.unwrap();
+    stage
+        .until(record.id(), |record| record.state == AgentState::Running)
+        .await;
+    record.id().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_answers_when_the_agent_is_dead_and_says_who_and_why() {
+    let stage = Stage::new().await;
+    let agent = stage.running(&Stage::on_web()).await;
+    let Killed::Dead(record) = kill(&stage, &agent).await else {
+        panic!("not dead")
+    };
+    assert_eq!(
+        record.cause,
+        Some(Cause::Killed {
+            by: "local:0".into(),
+            reason: "enough".into()
+        })
+    );
+    assert!(record.cleanup.unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_requests_are_idempotent() {
+    let stage = Stage::new().await;
+    let agent = stage.running(&Stage::on_web()).await;
+    let (one, other) = tokio::join!(kill(&stage, &agent), kill(&stage, &agent));
+    assert!(matches!((one, other), (Killed::Dead(_), Killed::Dead(_))));
+    assert!(matches!(
+        kill(&stage, &agent).await,
+        Killed::AlreadyEnded(_)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_waits_is_killed_before_it_starts() {
+    let stage = Stage::with(Default::default(), Default::default(), 1).await;
+    stage.running(&Stage::on_web()).await;
+    let waiting = stage.spawn(&Stage::on_web()).await.unwrap();
+    assert!(matches!(kill(&stage, &waiting).await, Killed::Dead(_)));
+    assert_eq!(stage.sandbox.starts(&waiting), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_that_comes_before_its_spawn_wins() {
+    let stage = Stage::new().await;
+    let record = stage.record(&Stage::on_web(), CommandId::random());
+    assert!(matches!(
+        kill(&stage, record.id()).await,
+        Killed::NeverStarted
+    ));
+    assert!(matches!(
+        kill(&stage, record.id()).await,
+        Killed::NeverStarted
+    ));
+    let pass = stage.agents.gate().enter(None).unwrap();
+    let refusal = stage.agents.accept(record.clone(), pass).await.unwrap_err();
+    assert_eq!(refusal.reason, Reason::AgentBarred);
+    assert_eq!(stage.sandbox.starts(record.id()), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_killswitch_ends_every_agent_and_refuses_new_ones() {
+    let stage = Stage::new().await;
+    let one = stage.running(&Stage::on_web()).await;
+    let two = stage.running(&pb::AgentSpec::default()).await;
+    let waiting = stage.spawn(&Stage::on_web()).await.unwrap();
+    let killed = killswitch::kill_all(&stage.agents, &order()).await.unwrap();
+    assert_eq!(killed.len(), 3);
+    assert!(killed.iter().all(|(id, killed)| {
+        [&one, &two, &waiting].contains(&id) && matches!(killed, Killed::Dead(_))
+    }));
+    assert_eq!(
+        stage.spawn(&Stage::on_web()).await.unwrap_err().reason,
+        Reason::SpawnsLatched
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_latch_outlives_the_spoke_until_it_is_released() {
+    let stage = Stage::new().await;
+    killswitch::kill_all(&stage.agents, &order()).await.unwrap();
+    let again = stage.again().await;
+    assert_eq!(
+        again.spawn(&Stage::on_web()).await.unwrap_err().reason,
+        Reason::SpawnsLatched
+    );
+    assert!(killswitch::release(&again.agents, &order()).await.unwrap());
+    assert!(!killswitch::release(&again.agents, &order()).await.unwrap());
+    assert!(again.again().await.spawn(&Stage::on_web()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_kills_and_latches_only_what_is_its_own() {
+    let stage = Stage::new().await;
+    let (theirs, others) = (
+        running_for(&stage, "a").await,
+        running_for(&stage, "b").await,
+    );
+    let killed = killswitch::kill_all(&stage.agents, &order_of("a"))
+        .await
+        .unwrap();
+    assert_eq!(
+        killed.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+        [&theirs]
+    );
+    assert_eq!(
+        stage.agents.get(&others).await.unwrap().unwrap().state,
+        AgentState::Running
+    );
+    assert!(stage.spawn(&Stage::on_web()).await.is_ok());
+    assert!(
+        !killswitch::release(&stage.agents, &order_of("b"))
+            .await
+            .unwrap()
+    );
+    assert!(
+        killswitch::release(&stage.agents, &order()).await.unwrap(),
+        "the operator releases all"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_works_with_the_store_gone() {
+    let stage = Stage::new().await;
+    let agent = stage.running(&Stage::on_web()).await;
+    stage.store.break_writes();
+    stage.store.break_reads();
+    let killed = kill(&stage, &agent).await;
+    assert!(
+        matches!(killed, Killed::NotProved(..) | Killed::Dead(_)),
+        "{killed:?}"
+    );
+    assert!(
+        stage.sandbox.spec(&agent).is_none(),
+        "it is dead, whatever could be written"
+    );
+    stage.store.mend();
+    assert_eq!(stage.cleaned(&agent).await.state, AgentState::Killed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_came_first_is_the_one_that_is_told() {
+    let stage = Stage::new().await;
+    let agent = stage.running(&Stage::on_web()).await;
+    stage.sandbox.finish(&agent, Ending::Exit(0));
+    stage.cleaned(&agent).await;
+    let Killed::AlreadyEnded(record) = kill(&stage, &agent).await else {
+        panic!("killed twice")
+    };
+    assert_eq!(record.state, AgentState::Completed);
+}

@@ -1,0 +1,13 @@
+//! The spoke's tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may
+
+mod cleanup;
+mod killswitch;
+mod lifecycle;
+mod stage;
+mod worktrees_add;
+mod worktrees_hostile;
+mod worktrees_rescue;
+mod worktrees_result;
+mod worktrees_site;

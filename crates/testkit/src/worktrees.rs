@@ -1,0 +1,181 @@
+//! The worktrees' fake: folders that are only names, and commits that are only counted.
+
+use mosaic_common::{AgentId, Alias};
+use orchestrator::worktrees::{
+    Checkout, Error, Patch, Rescue, ResultItem, Summary, Worktree, Worktrees,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+use tokio::sync::mpsc;
+
+/// The base of every fake worktree.
+const BASE: &str = "1111111111111111111111111111111111111111";
+
+/// Worktrees without git. They panic where a caller would destroy work.
+#[derive(Debug)]
+pub struct FakeWorktrees {
+    root: tempfile::TempDir,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    folders: BTreeMap<AgentId, Option<Alias>>,
+    rescued: BTreeSet<AgentId>,
+    add_failures: VecDeque<Error>,
+    rescue_failures: VecDeque<Error>,
+    remove_failures: VecDeque<Error>,
+}
+
+impl Default for FakeWorktrees {
+    fn default() -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+/// A failure of a step, as a test asks for one.
+#[must_use]
+pub fn failure(step: &'static str) -> Error {
+    Error::System {
+        step,
+        source: std::io::Error::other("broken by the test"),
+    }
+}
+
+impl FakeWorktrees {
+    /// Makes the next `add` fail.
+    pub fn fail_add(&self, error: Error) {
+        self.lock().add_failures.push_back(error);
+    }
+
+    /// Makes the next `rescue` fail.
+    pub fn fail_rescue(&self, error: Error) {
+        self.lock().rescue_failures.push_back(error);
+    }
+
+    /// Makes the next `remove` fail.
+    pub fn fail_remove(&self, error: Error) {
+        self.lock().remove_failures.push_back(error);
+    }
+
+    /// Whether an agent's work has been rescued.
+    #[must_use]
+    pub fn is_rescued(&self, agent: &AgentId) -> bool {
+        self.lock().rescued.contains(agent)
+    }
+
+    /// Whether an agent has a folder.
+    #[must_use]
+    pub fn has(&self, agent: &AgentId) -> bool {
+        self.lock().folders.contains_key(agent)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn folder(&self, agent: &AgentId) -> PathBuf {
+        self.root.path().join(agent.as_str())
+    }
+}
+
+#[async_trait::async_trait]
+impl Worktrees for FakeWorktrees {
+    async fn add(&self, agent: &AgentId, wanted: Option<&Checkout>) -> Result<Worktree, Error> {
+        let mut state = self.lock();
+        if let Some(error) = state.add_failures.pop_front() {
+            return Err(error);
+        }
+        let folder = self.folder(agent);
+        for part in ["worktree", "home"] {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        state.folders.insert(
+            agent.clone(),
+            wanted.map(|wanted| wanted.repository.clone()),
+        );
+        Ok(Worktree {
+            path: folder.join("worktree"),
+            home: folder.join("home"),
+            folder,
+            owner: None,
+            read_only: Vec::new(),
+            base_commit: wanted.map(|_| BASE.to_owned()),
+        })
+    }
+
+    async fn rescue(&self, agent: &AgentId, repository: &Alias) -> Result<Rescue, Error> {
+        let mut state = self.lock();
+        if let Some(error) = state.rescue_failures.pop_front() {
+            return Err(error);
+        }
+        if !state.rescued.contains(agent) {
+            let of = state
+                .folders
+                .get(agent)
+                .ok_or_else(|| Error::NoRescue(agent.clone()))?;
+            assert_eq!(
+                of.as_ref(),
+                Some(repository),
+                "the repository it was added from"
+            );
+            state.rescued.insert(agent.clone());
+        }
+        let commit = "2222222222222222222222222222222222222222".to_owned();
+        Ok(Rescue {
+            commit,
+            base_commit: BASE.to_owned(),
+            ignored_files: 0,
+            skipped_files: 0,
+        })
+    }
+
+    async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
+        let mut state = self.lock();
+        if let Some(error) = state.remove_failures.pop_front() {
+            return Err(error);
+        }
+        let holds_work = repository.is_some() && state.folders.contains_key(agent);
+        let may_hold_none = !self.folder(agent).join("task.md").exists();
+        assert!(
+            !holds_work || may_hold_none || state.rescued.contains(agent),
+            "work is rescued before it is removed"
+        );
+        state.folders.remove(agent);
+        drop(std::fs::remove_dir_all(self.folder(agent)));
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<AgentId>, Error> {
+        Ok(self.lock().folders.keys().cloned().collect())
+    }
+
+    async fn result(
+        &self,
+        agent: &AgentId,
+        _repository: &Alias,
+        patch: Patch,
+        to: mpsc::Sender<ResultItem>,
+    ) -> Result<(), Error> {
+        if !self.is_rescued(agent) {
+            return Err(Error::NoRescue(agent.clone()));
+        }
+        let summary = Summary {
+            base_commit: BASE.to_owned(),
+            rescue_commit: "2222222222222222222222222222222222222222".to_owned(),
+            files_changed: 1,
+            insertions: 1,
+            deletions: 0,
+            commits: 1,
+        };
+        drop(to.send(ResultItem::Summary(summary)).await);
+        if patch == Patch::Include {
+            drop(to.send(ResultItem::Patch("+ a line\n".into())).await);
+        }
+        Ok(())
+    }
+}

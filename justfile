@@ -1,0 +1,65 @@
+# The habits of this repository, one recipe each. `scripts/test` runs them all, and CI runs that.
+
+export PATH := justfile_directory() / ".cache/venv/bin" + ":" + env("PATH")
+
+# Lists the recipes.
+help:
+    @just --list --unsorted
+
+# Everything a merge needs, as CI runs it.
+all:
+    scripts/test
+
+# Builds everything, in the development profile.
+build:
+    cargo build --workspace --all-targets --locked
+
+# Every test of the workspace. With nextest each has its own process and a bounded life.
+test:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # Programs that tests start as processes of their own have to be there first.
+    cargo build --workspace --bins --locked
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --workspace --locked --profile "${NEXTEST_PROFILE:-default}"
+    else
+        cargo test --workspace --locked --lib --bins --tests
+    fi
+
+# The examples in the documentation.
+doctest:
+    cargo test --workspace --locked --doc
+
+# An independent client, in Python, against the hub and spoke that the environment names.
+python:
+    tests/python/run
+
+# The story of the README: a hub, two spokes, and agents that leave nothing behind.
+demo:
+    cargo run --release --locked --bin mosaic -- demo
+
+# Is the code formatted?
+fmt:
+    cargo fmt --all --check
+
+# Clippy, with warnings as errors.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Does the documentation build, with every link alive?
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Licences, banned and doubled crates, and where they come from.
+deny:
+    cargo deny --locked check -D unmatched-skip licenses bans sources
+
+# Is the protocol well formed, and still compatible with what was merged before?
+proto:
+    buf lint
+    scripts/proto-breaking
+
+# Who may use whom, and where each outside library is imported; and whether the check still bites.
+invariants:
+    scripts/invariants
+    scripts/invariants-test
