@@ -6,7 +6,9 @@ mod file;
 mod grant;
 mod table;
 
-pub use file::{ConnectionsError, load_hubs, load_spokes, parse_hubs, parse_spokes, render_hubs, render_spokes};
+pub use file::{
+    ConnectionsError, load_hubs, load_spokes, parse_hubs, parse_spokes, render_hubs, render_spokes,
+};
 pub use grant::Grant;
 pub use table::{Connections, Live};
 

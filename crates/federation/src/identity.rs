@@ -3,9 +3,9 @@
 //! Owns the folder they are kept in. It never prints a private key and never overwrites one.
 
 use crate::tls::TlsKey;
+use mosaic_common::Alias;
 use mosaic_common::ids::{InvalidId, hex, unhex};
 use mosaic_common::keys::{InvalidKey, SigningKey, VerifyingKey};
-use mosaic_common::Alias;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};

@@ -12,8 +12,8 @@ pub use fence::Memory;
 use crate::kind::{self, Carriage};
 use crate::record::CommandRecord;
 use crate::verify::VerifiedCommand;
-use claim::{Running, StoredClaim};
 pub(crate) use claim::{Claim, Fingerprint};
+use claim::{Running, StoredClaim};
 use jiff::{SignedDuration, Timestamp};
 use mosaic_common::proto::federation::v1::{CommandKind, Envelope};
 use mosaic_common::{AgentId, Clock, Reason, Refusal};
@@ -143,11 +143,17 @@ impl Ledger {
             Ok(stored) => Ok(Claimed::Fresh(Claim::durable(running, stored))),
             Err(error) if ends_agents(command.kind()) => {
                 // Killing twice harms nobody; not killing because a disk is full does.
-                warn!(error = &error as &dyn std::error::Error, "kill goes on without a claim");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "kill goes on without a claim"
+                );
                 Ok(Claimed::Fresh(Claim::in_memory(running)))
             }
             Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "cannot claim a command");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot claim a command"
+                );
                 Err(unavailable())
             }
         }
@@ -228,7 +234,10 @@ impl Ledger {
 
     async fn write(&self, batch: Vec<Write>) -> Result<(), Refusal> {
         self.store.apply(batch).await.map(drop).map_err(|error| {
-            error!(error = &error as &dyn std::error::Error, "cannot store an answer");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "cannot store an answer"
+            );
             unavailable()
         })
     }

@@ -5,11 +5,16 @@
 //! a spoke hands it an [`Execute`](execute::Execute), a hub asks it for a [`Link`](link::Link).
 
 pub mod connection;
+pub mod dial;
 pub mod execute;
 pub mod identity;
+pub mod issuer;
 pub mod kind;
 pub mod ledger;
 pub mod link;
+pub mod listener;
+pub mod receipt;
 pub mod record;
+pub mod server;
 pub mod tls;
 pub mod verify;

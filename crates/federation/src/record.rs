@@ -184,7 +184,11 @@ impl From<&CommandRecord> for pb::CommandRecord {
             connection_id: name(&record.connection),
             site: record.site.clone(),
             on_behalf_of: record.on_behalf_of.clone(),
-            agent_id: record.agent_id.clone().map(String::from).unwrap_or_default(),
+            agent_id: record
+                .agent_id
+                .clone()
+                .map(String::from)
+                .unwrap_or_default(),
             outcome: outcome.into(),
             reason_code: record.reason.clone(),
             detail: record.detail.clone(),
@@ -216,7 +220,11 @@ impl Records {
         let Write::Put(table, key, value) = record.write() else {
             return Ok(record);
         };
-        match self.store.apply(vec![Write::Create(table, key, value)]).await {
+        match self
+            .store
+            .apply(vec![Write::Create(table, key, value)])
+            .await
+        {
             Ok(_) => Ok(record),
             Err(Error::Exists { value, .. }) => Ok(CommandRecord::parse(&value).unwrap_or(record)),
             Err(error) => Err(error),

@@ -10,8 +10,8 @@ mod proof;
 mod window;
 
 pub use command::VerifiedCommand;
-pub use proof::{Proven, Rejection};
 pub(crate) use proof::is_traceparent;
+pub use proof::{Proven, Rejection};
 pub(crate) use window::{LIFETIME_MAX, SKEW};
 
 use crate::connection::{ConnectionState, HubPeer, Live};

@@ -102,7 +102,11 @@ impl<P: Peer> Connections<P> {
 
     /// The first connection that fits, in the order of the configuration.
     pub fn find(&self, fits: impl Fn(&P) -> bool) -> Option<Arc<Live<P>>> {
-        self.now.load().iter().find(|live| fits(&live.peer)).cloned()
+        self.now
+            .load()
+            .iter()
+            .find(|live| fits(&live.peer))
+            .cloned()
     }
 
     /// Every connection, in the order of the configuration.
@@ -151,10 +155,7 @@ fn carry_over<P: Peer>(before: &[Arc<Live<P>>], peer: P) -> Live<P> {
     };
     Live {
         usable: kept(|live| &live.usable, peer.state().is_usable()),
-        active: kept(
-            |live| &live.active,
-            peer.state() == ConnectionState::Active,
-        ),
+        active: kept(|live| &live.active, peer.state() == ConnectionState::Active),
         peer,
     }
 }

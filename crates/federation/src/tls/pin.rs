@@ -55,8 +55,7 @@ fn key_of(certificate: &CertificateDer<'_>) -> Result<TlsKey, Error> {
     TlsKey::of(certificate).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
-const UNKNOWN: Error =
-    Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+const UNKNOWN: Error = Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
 
 impl ClientCertVerifier for PinnedClients {
     /// Empty: names of authorities would only tell a stranger whom we know.

@@ -1,0 +1,326 @@
+//! The two calls of `CommandService`, step by step.
+
+use super::lane::{Lane, Lanes};
+use super::{Spoke, frames};
+use crate::connection::{Connections, HubPeer};
+use crate::execute::{Answer, Execute};
+use crate::kind;
+use crate::ledger::{Claim, Ledger, ends_agents};
+use crate::listener::PeerInfo;
+use crate::receipt::Receipts;
+use crate::record::{CommandRecord, Records};
+use crate::verify::{Call, Proven, Rejection, Verdict, VerifiedCommand, Verifier};
+use futures_util::stream::BoxStream;
+use mosaic_common::proto::MAX_ANSWER;
+use mosaic_common::proto::federation::v1::command_service_server::CommandService;
+use mosaic_common::proto::federation::v1::{
+    CommandKind, Envelope, ExecuteRequest, ExecuteResponse, OpenRequest, OpenResponse,
+};
+use mosaic_common::{AgentId, Clock, Reason, Refusal};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Extensions, Request, Response, Status};
+use tracing::{Instrument, Span, error, field, info, warn};
+
+/// Serves the calls. Clones share everything.
+#[derive(Debug, Clone)]
+pub(super) struct Calls {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Shared {
+    connections: Arc<Connections<HubPeer>>,
+    lanes: Lanes,
+    verifier: Verifier,
+    ledger: Arc<Ledger>,
+    receipts: Receipts,
+    records: Records,
+    clock: Arc<dyn Clock>,
+    execute: Arc<dyn Execute>,
+}
+
+/// A command with a proven sender, and the place it holds.
+struct Received {
+    command: Proven,
+    lane: Arc<Lane>,
+    place: OwnedSemaphorePermit,
+    span: Span,
+}
+
+impl Calls {
+    pub(super) fn new(spoke: Spoke) -> Self {
+        let id = spoke.identity.id().clone();
+        let (clock, ledger) = (spoke.clock, spoke.ledger);
+        let key = spoke.identity.signing().clone();
+        Self {
+            shared: Arc::new(Shared {
+                connections: spoke.connections,
+                lanes: Lanes::default(),
+                verifier: Verifier::new(id.clone(), spoke.site, clock.clone(), ledger.clone()),
+                ledger,
+                receipts: Receipts::new(id, key, clock.clone(), spoke.store.clone()),
+                records: Records::new(spoke.store, clock.clone()),
+                clock,
+                execute: spoke.execute,
+            }),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    /// Binds the streams to `shutdown`; gives what tracks the commands being executed.
+    pub(super) fn begin(&mut self, shutdown: &CancellationToken) -> TaskTracker {
+        self.shutdown = shutdown.clone();
+        self.tasks.clone()
+    }
+
+    /// Steps 1 to 7.
+    fn receive(
+        &self,
+        extensions: &Extensions,
+        call: Call,
+        envelope: Option<Envelope>,
+    ) -> Result<Received, Refusal> {
+        let peer = extensions.get::<PeerInfo>();
+        let live = peer.and_then(|peer| self.shared.connections.by_tls_key(&peer.tls_key));
+        let live = live.filter(|live| live.peer().state.is_usable());
+        let live = live.ok_or_else(|| reject("", Rejection::NotUsable))?;
+        let connection = &live.peer().id.clone();
+        let lane = self.shared.lanes.of(connection);
+        lane.count(live.peer().grant.commands_per_minute)?;
+        let place = match call {
+            Call::Execute => lane.call()?,
+            Call::Open => lane.stream()?,
+        };
+        let envelope = envelope.ok_or(Rejection::Envelope);
+        let command = envelope
+            .and_then(|envelope| self.shared.verifier.prove(live, call, &envelope))
+            .map_err(|why| reject(connection.as_str(), why))?;
+        let span = tracing::info_span!(
+            "command",
+            command.id = %command.id,
+            command.kind = kind::name(command.kind),
+            connection.id = %connection,
+            agent.id = field::Empty,
+        );
+        Ok(Received {
+            command,
+            lane,
+            place,
+            span,
+        })
+    }
+}
+
+/// The reason goes to the log; the sender hears the same for every one.
+fn reject(connection: &str, why: Rejection) -> Refusal {
+    warn!(connection.id = connection, reason = %why, "rejected a command");
+    why.into()
+}
+
+#[tonic::async_trait]
+impl CommandService for Calls {
+    async fn execute(
+        &self,
+        request: Request<ExecuteRequest>,
+    ) -> Result<Response<ExecuteResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let received = self.receive(&extensions, Call::Execute, message.envelope)?;
+        let (shared, span) = (self.shared.clone(), received.span.clone());
+        // In a task of its own: a hub that hangs up does not stop what it asked for half-way.
+        let task = self.tasks.spawn(
+            async move {
+                let receipt = shared.carry_out(&received).await;
+                drop(received.place);
+                receipt
+            }
+            .instrument(span),
+        );
+        let receipt = task.await.map_err(|error| {
+            error!(%error, "a command's task ended early");
+            Refusal::new(Reason::Internal, "the command's execution broke off")
+        })??;
+        Ok(Response::new(ExecuteResponse {
+            receipt: Some(receipt),
+        }))
+    }
+
+    type OpenStream = BoxStream<'static, Result<OpenResponse, Status>>;
+
+    async fn open(
+        &self,
+        request: Request<OpenRequest>,
+    ) -> Result<Response<Self::OpenStream>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let received = self.receive(&extensions, Call::Open, message.envelope)?;
+        let span = received.span.clone();
+        let open = async {
+            let (receipt, items) = self.shared.open(&received.command).await?;
+            let active = received.command.connection.while_active().clone();
+            let end = frames::End {
+                shutdown: self.shutdown.clone(),
+                active,
+                place: received.place,
+            };
+            Ok::<_, Refusal>(frames::stream(receipt, items, end))
+        };
+        Ok(Response::new(open.instrument(span).await?))
+    }
+}
+
+impl Shared {
+    /// Steps 8 to 12 of a command with one answer.
+    async fn carry_out(&self, received: &Received) -> Result<Envelope, Refusal> {
+        let proven = &received.command;
+        let is_spawn = proven.kind == CommandKind::Spawn;
+        let _spawning = match is_spawn.then(|| received.lane.spawn()).transpose() {
+            Ok(place) => place,
+            Err(refusal) => return self.refuse(proven, refusal).await,
+        };
+        match self.verifier.verify(proven, &*self.execute).await {
+            Verdict::Refused(refusal) => self.refuse(proven, refusal).await,
+            Verdict::Repeat(receipt) => {
+                info!("answered a repeated command");
+                Ok(receipt)
+            }
+            Verdict::Execute(command, claim) => {
+                note_agent(command.agent());
+                let result = self.execute.execute(&command).await.and_then(fitting);
+                self.conclude(&command, claim, result).await
+            }
+        }
+    }
+
+    /// Step 12: signs what came of it, stores that, and only then lets it go.
+    async fn conclude(
+        &self,
+        command: &VerifiedCommand,
+        claim: Claim,
+        result: Result<Answer, Refusal>,
+    ) -> Result<Envelope, Refusal> {
+        let agent = match &result {
+            Ok(answer) => answer.agent.as_ref().or(command.agent()),
+            Err(_) => command.agent(),
+        };
+        let receipt = self.sign(command.proven(), agent, &result).await?;
+        let now = self.clock.now();
+        let record = CommandRecord::of_command(command, now);
+        let record = match &result {
+            Ok(_) => record.delivered(now),
+            Err(refusal) => record.refused(refusal, now),
+        };
+        let is_read = kind::carriage(command.kind()) != Some(kind::Carriage::Act);
+        let again = result
+            .err()
+            .is_some_and(|refusal| refusal.retry_after.is_some());
+        let stored = if again {
+            self.ledger.release(claim, &record).await
+        } else {
+            self.ledger.settle(claim, &receipt, &record).await
+        };
+        if is_read {
+            self.note(record).await;
+        }
+        match stored {
+            // Who was killed stays dead, whether or not that could be written down.
+            Err(_) if ends_agents(command.kind()) => Ok(receipt),
+            stored => stored.map(|()| receipt),
+        }
+    }
+
+    /// Steps 8 to 11 of a command that opens a stream.
+    async fn open(&self, proven: &Proven) -> Result<(Envelope, frames::Items), Refusal> {
+        let (command, result) = match self.verifier.verify(proven, &*self.execute).await {
+            Verdict::Refused(refusal) => (None, Err(refusal)),
+            // Streams are never answered from memory; a receipt alone would be half an answer.
+            Verdict::Repeat(receipt) => return Ok((receipt, frames::none())),
+            Verdict::Execute(command, _claim) => {
+                note_agent(command.agent());
+                let opened = self.execute.open(&command).await;
+                (Some(command), opened)
+            }
+        };
+        let agent = command.as_ref().and_then(VerifiedCommand::agent);
+        let now = self.clock.now();
+        let record = match &command {
+            Some(command) => CommandRecord::of_command(command, now),
+            None => record_of(proven, now),
+        };
+        match result {
+            Ok(items) => {
+                let answer = Ok(Answer::default());
+                let receipt = self.sign(proven, agent, &answer).await?;
+                self.note(record.delivered(now)).await;
+                Ok((receipt, items))
+            }
+            Err(refusal) => {
+                self.note(record.refused(&refusal, now)).await;
+                let receipt = self.sign(proven, agent, &Err(refusal)).await?;
+                Ok((receipt, frames::none()))
+            }
+        }
+    }
+
+    /// Answers a refusal from step 8 or later: its sender is proven, so it gets a receipt.
+    async fn refuse(&self, proven: &Proven, refusal: Refusal) -> Result<Envelope, Refusal> {
+        info!(reason = %refusal.reason, "refused a command");
+        let now = self.clock.now();
+        self.note(record_of(proven, now).refused(&refusal, now))
+            .await;
+        self.sign(proven, None, &Err(refusal)).await
+    }
+
+    async fn sign(
+        &self,
+        proven: &Proven,
+        agent: Option<&AgentId>,
+        result: &Result<Answer, Refusal>,
+    ) -> Result<Envelope, Refusal> {
+        let receipt = self.receipts.make(proven, agent, result).await;
+        receipt.map_err(|error| {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "cannot number a receipt"
+            );
+            Refusal::new(Reason::StoreUnavailable, "the spoke's store cannot be used")
+        })
+    }
+
+    /// Records what had no claim. A record of the same command that is there stays as it is.
+    async fn note(&self, record: CommandRecord) {
+        if let Err(error) = self.records.begin(record).await {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "cannot record a command"
+            );
+        }
+    }
+}
+
+fn note_agent(agent: Option<&AgentId>) {
+    if let Some(agent) = agent {
+        Span::current().record("agent.id", field::display(agent));
+    }
+}
+
+fn record_of(proven: &Proven, now: jiff::Timestamp) -> CommandRecord {
+    let connection = proven.connection.peer().id.clone();
+    CommandRecord {
+        on_behalf_of: proven.on_behalf_of.clone(),
+        ..CommandRecord::new(proven.id, proven.kind, Some(connection), now)
+    }
+}
+
+/// An answer that a hub will take.
+fn fitting(answer: Answer) -> Result<Answer, Refusal> {
+    if answer.result.len() <= MAX_ANSWER {
+        return Ok(answer);
+    }
+    let problem = format!("the answer is larger than {MAX_ANSWER} bytes; ask for less");
+    Err(Refusal::new(Reason::Internal, problem))
+}
