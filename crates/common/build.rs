@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .bytes(".")
+        // Ordered, so that the same request is always encoded to the same bytes: a retry must be.
+        .btree_map(".")
         .compile_fds(descriptors)?;
     Ok(())
 }

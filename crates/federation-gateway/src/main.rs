@@ -1,2 +1,7 @@
 //! The hub's program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    federation_gateway::main_with(std::env::args_os())
+}

@@ -2,6 +2,10 @@
 //!
 //! Owns the folder they are kept in. It never prints a private key and never overwrites one.
 
+mod first_use;
+
+pub use first_use::{mark_used, memory};
+
 use crate::tls::TlsKey;
 use mosaic_common::Alias;
 use mosaic_common::ids::{InvalidId, hex, unhex};
@@ -136,6 +140,10 @@ impl Identity {
         write_new(&folder.join(SIGNING_KEY), &seed)?;
         write_new(&folder.join(TLS_KEY), &pem)?;
         write_new(&folder.join(TLS_CERTIFICATE), &certificate.pem())?;
+        first_use::mark(folder).map_err(|source| IdentityError::Write {
+            path: folder.to_owned(),
+            source,
+        })?;
         // Last, so that a folder with an id is a whole identity.
         write_new(&folder.join(ID), id.as_str())?;
         Self::load(folder)

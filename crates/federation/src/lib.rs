@@ -13,6 +13,7 @@ pub mod kind;
 pub mod ledger;
 pub mod link;
 pub mod listener;
+pub mod overload;
 pub mod receipt;
 pub mod record;
 pub mod server;

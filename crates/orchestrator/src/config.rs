@@ -257,11 +257,6 @@ impl Config {
                 return value(format!("profiles.{name}"), error.to_string());
             }
         }
-        for (name, repository) in &self.repositories {
-            if let Err(error) = repository.check() {
-                return value(format!("repositories.{name}"), error);
-            }
-        }
         if let Some(default) = self
             .default_profile
             .as_ref()

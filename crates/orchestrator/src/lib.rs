@@ -5,6 +5,7 @@
 
 pub mod cleanup;
 pub mod config;
+pub mod folders;
 pub mod journal;
 pub mod killswitch;
 pub mod lifecycle;

@@ -5,6 +5,22 @@ use mosaic_common::{AgentId, Alias};
 use std::{fmt, path::PathBuf};
 use tokio::sync::mpsc;
 
+mod cache;
+mod checkout;
+mod fetch;
+mod flight;
+mod git;
+mod handle;
+mod report;
+mod repository;
+mod rescue;
+mod results;
+mod turns;
+
+pub use git::GitWorktrees;
+pub use repository::{Ignored, InvalidRepository, Repository, Source};
+pub use rescue::Most;
+
 /// What a spoke needs from git, and nothing more.
 #[async_trait::async_trait]
 pub trait Worktrees: fmt::Debug + Send + Sync {
@@ -19,7 +35,8 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// there, returns what the ref holds. Never call it while the agent may run.
     ///
     /// # Errors
-    /// The step that failed. Nothing was removed.
+    /// [`Error::NoRescue`] if the agent never had a working tree, so that nothing can be lost;
+    /// else the step that failed. Nothing was removed.
     async fn rescue(&self, agent: &AgentId, repository: &Alias) -> Result<Rescue, Error>;
 
     /// Removes the agent's folder. Succeeds if there is none. Only call it after `rescue`.
@@ -190,14 +207,18 @@ pub enum Error {
     },
 }
 
-/// PLACEHOLDER until the adapter lands.
-#[derive(Debug, Clone, serde::Deserialize)]
-pub struct Repository {}
-impl Repository {
-    /// x
-    /// # Errors
-    /// x
-    pub fn check(&self) -> Result<(), String> {
-        Ok(())
+/// Names a step with git that failed.
+fn git_failed(step: &'static str) -> impl FnOnce(git2::Error) -> Error {
+    move |source| Error::Git {
+        step,
+        source: Box::new(source),
+    }
+}
+
+/// Names a step with the operating system that failed.
+fn system_failed<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Error {
+    move |source| Error::System {
+        step,
+        source: source.into(),
     }
 }

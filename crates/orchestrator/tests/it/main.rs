@@ -6,3 +6,8 @@ mod cleanup;
 mod killswitch;
 mod lifecycle;
 mod stage;
+mod worktrees_add;
+mod worktrees_hostile;
+mod worktrees_rescue;
+mod worktrees_result;
+mod worktrees_site;

@@ -1,0 +1,63 @@
+//! The command line of `federation-gateway`: where the file is, and what to set above it.
+
+use super::{Config, ConfigError};
+use mosaic_common::process::LogFormat;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Runs a Mosaic hub: takes requests from clients, signs them, and forwards them to spokes.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "federation-gateway", version)]
+pub struct Flags {
+    /// The configuration file.
+    #[arg(
+        long,
+        env = "MOSAIC_HUB_CONFIG",
+        default_value = "/etc/mosaic/hub.toml"
+    )]
+    pub config: PathBuf,
+    /// Instead of `data` in the file.
+    #[arg(long, env = "MOSAIC_HUB_DATA")]
+    pub data: Option<PathBuf>,
+    /// Instead of `listen` in the file.
+    #[arg(long, env = "MOSAIC_HUB_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Instead of `log.format` in the file: text or json.
+    #[arg(long, env = "MOSAIC_LOG_FORMAT", value_parser = parse_format)]
+    pub log_format: Option<LogFormat>,
+    /// Instead of `log.filter` in the file, in the syntax of RUST_LOG.
+    #[arg(long, env = "MOSAIC_LOG")]
+    pub log_filter: Option<String>,
+    /// Check the configuration and everything it names, say what was found, and stop.
+    #[arg(long)]
+    pub check_config: bool,
+}
+
+impl Flags {
+    /// Reads the file and sets above it what was given here.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let path = self.config.clone();
+        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let mut config = Config::parse(&text, path)?;
+        let over = self.clone();
+        config.data = over.data.unwrap_or(config.data);
+        config.listen = over.listen.unwrap_or(config.listen);
+        config.log.format = over.log_format.unwrap_or(config.log.format);
+        config.log.filter = over.log_filter.unwrap_or(config.log.filter);
+        config.check()
+    }
+}
+
+fn parse_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("{other:?} is neither text nor json")),
+    }
+}

@@ -1,0 +1,310 @@
+//! Bearer tokens of clients: made once, shown once, kept only as their hash.
+
+use jiff::Timestamp;
+use mosaic_common::ids::hex;
+use mosaic_common::keys::{random_bytes, sha256};
+use mosaic_common::{Alias, Clock, Reason, Refusal, SystemClock};
+use mosaic_store::{EmbeddedStore, Error, StateStore, Table, Write};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use tonic::metadata::MetadataMap;
+
+/// How a token begins, so that people and scanners know what has leaked.
+const PREFIX: &str = "mst_";
+
+/// Rows read at once.
+const PAGE: usize = 500;
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Read.
+    Viewer,
+    /// Everything.
+    Admin,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "viewer" => Ok(Self::Viewer),
+            "admin" => Ok(Self::Admin),
+            other => Err(format!("{other:?} is neither viewer nor admin")),
+        }
+    }
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// Its name: who it was made for.
+    pub name: Alias,
+    /// What it allows.
+    pub role: Role,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// The tokens of one hub.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    store: Arc<dyn StateStore>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why a token could not be made or found.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The name is taken.
+    #[error("there is a token {0} already; revoke it first, or choose another name")]
+    Taken(Alias),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl Tokens {
+    /// The tokens in `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn StateStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// The tokens of the hub whose data folder this is, running or not.
+    ///
+    /// # Errors
+    /// If its store cannot be opened.
+    pub fn of(data: &Path) -> Result<Self, Error> {
+        let (store, _) = EmbeddedStore::open(&crate::config::store_folder(data))?;
+        Ok(Self::new(Arc::new(store), Arc::new(SystemClock)))
+    }
+
+    /// Makes a token and returns its secret: 256 bits that are kept nowhere.
+    ///
+    /// # Errors
+    /// If the name is taken, or the store cannot be used.
+    pub async fn create(&self, name: &Alias, role: Role) -> Result<String, TokenError> {
+        if self.list().await?.iter().any(|token| token.name == *name) {
+            return Err(TokenError::Taken(name.clone()));
+        }
+        let secret = format!("{PREFIX}{}", hex(&random_bytes::<32>()));
+        let token = Token {
+            name: name.clone(),
+            role,
+            created: self.clock.now(),
+        };
+        let value = serde_json::to_vec(&token).map_err(|error| Error::Write(error.into()))?;
+        self.store
+            .apply(vec![Write::Create(Table::Tokens, key(&secret), value)])
+            .await?;
+        Ok(secret)
+    }
+
+    /// Every token, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn list(&self) -> Result<Vec<Token>, Error> {
+        Ok(self
+            .rows()
+            .await?
+            .into_iter()
+            .map(|(_, token)| token)
+            .collect())
+    }
+
+    /// Makes a token worthless, at once. Returns whether there was one of this name.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn revoke(&self, name: &Alias) -> Result<bool, Error> {
+        let rows = self.rows().await?.into_iter();
+        let gone: Vec<Write> = rows
+            .filter(|(_, token)| token.name == *name)
+            .map(|(key, _)| Write::Delete(Table::Tokens, key))
+            .collect();
+        let was = !gone.is_empty();
+        if was {
+            self.store.apply(gone).await?;
+        }
+        Ok(was)
+    }
+
+    /// The client that a request's `authorization: Bearer …` stands for.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`], or [`Reason::RoleInsufficient`] for what `needed` allows.
+    pub async fn authenticate(
+        &self,
+        metadata: &MetadataMap,
+        needed: Role,
+    ) -> Result<Token, Refusal> {
+        let invalid = || {
+            Refusal::new(
+                Reason::TokenInvalid,
+                "send `authorization: Bearer <token>` with a token of this hub",
+            )
+        };
+        let header = metadata
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        let secret = header
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or_else(invalid)?;
+        // Looked up by hash: how long it takes says nothing about a secret.
+        let found = self
+            .store
+            .get(Table::Tokens, &key(secret))
+            .await
+            .map_err(|_| unreadable())?;
+        let token: Token =
+            serde_json::from_slice(&found.ok_or_else(invalid)?).map_err(|_| unreadable())?;
+        if token.role < needed {
+            let what = format!(
+                "the token {} is a {}'s; this needs {needed}",
+                token.name, token.role
+            );
+            return Err(Refusal::new(Reason::RoleInsufficient, what));
+        }
+        Ok(token)
+    }
+
+    async fn rows(&self) -> Result<Vec<(String, Token)>, Error> {
+        let (mut before, mut tokens) = (None, Vec::new());
+        loop {
+            let rows = self.store.scan(Table::Tokens, before, PAGE).await?;
+            let Some(last) = rows.last() else {
+                return Ok(tokens);
+            };
+            before = Some(last.number);
+            for row in rows {
+                let token = serde_json::from_slice(&row.value)
+                    .map_err(|error| Error::Read(error.into()))?;
+                tokens.push((row.key, token));
+            }
+        }
+    }
+}
+
+fn key(secret: &str) -> String {
+    hex(&sha256(secret.as_bytes()))
+}
+
+fn unreadable() -> Refusal {
+    Refusal::new(
+        Reason::StoreUnavailable,
+        "the hub's store cannot be read; its log says why",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mosaic_store::MemoryStore;
+
+    fn tokens() -> Tokens {
+        Tokens::new(Arc::new(MemoryStore::default()), Arc::new(SystemClock))
+    }
+
+    fn with(secret: &str) -> MetadataMap {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("authorization", secret.parse().unwrap());
+        metadata
+    }
+
+    #[tokio::test]
+    async fn a_token_opens_what_its_role_allows_until_it_is_revoked() {
+        let tokens = tokens();
+        let name: Alias = "ci".parse().unwrap();
+        let secret = tokens.create(&name, Role::Viewer).await.unwrap();
+        let metadata = with(&format!("Bearer {secret}"));
+        assert_eq!(
+            tokens
+                .authenticate(&metadata, Role::Viewer)
+                .await
+                .unwrap()
+                .name,
+            name
+        );
+        let refusal = tokens
+            .authenticate(&metadata, Role::Admin)
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.reason, Reason::RoleInsufficient);
+        assert!(matches!(
+            tokens.create(&name, Role::Admin).await,
+            Err(TokenError::Taken(_))
+        ));
+        assert!(tokens.revoke(&name).await.unwrap() && !tokens.revoke(&name).await.unwrap());
+        let refusal = tokens
+            .authenticate(&metadata, Role::Viewer)
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.reason, Reason::TokenInvalid);
+    }
+
+    #[tokio::test]
+    async fn nothing_but_the_whole_secret_opens() {
+        let tokens = tokens();
+        let secret = tokens
+            .create(&"ci".parse().unwrap(), Role::Admin)
+            .await
+            .unwrap();
+        let wrong = [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer mst_",
+            &secret,
+            &format!("bearer {secret}"),
+            &format!("Bearer {secret}0"),
+        ];
+        for header in wrong {
+            let refusal = tokens
+                .authenticate(&with(header), Role::Viewer)
+                .await
+                .unwrap_err();
+            assert_eq!(refusal.reason, Reason::TokenInvalid, "{header:?}");
+        }
+        assert!(
+            tokens
+                .authenticate(&MetadataMap::new(), Role::Viewer)
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn no_secret_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::of(folder.path()).unwrap();
+        let secret = tokens
+            .create(&"ci".parse().unwrap(), Role::Admin)
+            .await
+            .unwrap();
+        drop(tokens);
+        let bare = secret.strip_prefix(PREFIX).unwrap();
+        for file in std::fs::read_dir(folder.path().join("store")).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(
+                !bytes
+                    .windows(bare.len())
+                    .any(|window| window == bare.as_bytes())
+            );
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The bare clone of one repository that its agents borrow objects from.
+//!
+//! Only the spoke writes it; agents read its objects. It is never collected: what an agent, or
+//! rescued work, borrows stays.
+
+use super::{Error, Repository, fetch::Git, flight::Flight, git_failed, system_failed};
+use git2::{Oid, Repository as Opened, RepositoryInitOptions};
+use mosaic_common::agent::BaseRef;
+use mosaic_common::{AgentId, Alias};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// The cache of one repository.
+#[derive(Debug)]
+pub(super) struct Cache {
+    alias: Alias,
+    repository: Repository,
+    path: PathBuf,
+    fetches: Flight<String>,
+}
+
+impl Cache {
+    /// The cache below `root`; nothing is made yet.
+    pub(super) fn new(root: &Path, alias: Alias, repository: Repository) -> Self {
+        Self {
+            path: root.join(format!("{alias}.git")),
+            alias,
+            repository,
+            fetches: Flight::default(),
+        }
+    }
+
+    /// What the configuration says of it.
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The folder of objects that agents borrow from.
+    pub(super) fn objects(&self) -> PathBuf {
+        self.path.join("objects")
+    }
+
+    /// Brings it up to date, unless what is wanted is a commit that it has: that cannot change.
+    /// A failed fetch is an error even if an older state is there: nobody asked for that one.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`] with what git said.
+    pub(super) async fn refresh(&self, git: &Git, wanted: Option<&BaseRef>) -> Result<(), Error> {
+        if wanted.is_some_and(|base| self.has_commit(base)) {
+            return Ok(());
+        }
+        let fetch = || async {
+            make(&self.path).map_err(|error| error.to_string())?;
+            let source = &self.repository.source;
+            match git.fetch(source, &self.path).await {
+                // Left by a git that was killed. No other one fetches into this repository.
+                Err(detail) if detail.contains(".lock': File exists") => {
+                    break_locks(&self.path).map_err(|error| error.to_string())?;
+                    git.fetch(source, &self.path).await
+                }
+                outcome => outcome,
+            }
+        };
+        let fetched = self.fetches.join(fetch).await;
+        fetched.map_err(|detail| Error::Fetch {
+            repository: self.alias.clone(),
+            detail,
+        })
+    }
+
+    fn has_commit(&self, base: &BaseRef) -> bool {
+        let Some(id) = base.commit().and_then(|id| Oid::from_str(id).ok()) else {
+            return false;
+        };
+        Opened::open_bare(&self.path).is_ok_and(|cache| cache.find_commit(id).is_ok())
+    }
+
+    /// Finds the commit that `wanted` names: a branch, else a tag, else a commit. Pins it for the agent.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBase`] if there is none.
+    pub(super) fn pin(&self, agent: &AgentId, wanted: Option<&BaseRef>) -> Result<Oid, Error> {
+        let cache = self.open()?;
+        let found = match wanted {
+            None => commit_of(&cache, "refs/mosaic/default"),
+            Some(base) => commit_of(&cache, &format!("refs/heads/{base}"))
+                .or_else(|| commit_of(&cache, &format!("refs/tags/{base}")))
+                .or_else(|| {
+                    Some(
+                        cache
+                            .find_commit(Oid::from_str(base.commit()?).ok()?)
+                            .ok()?
+                            .id(),
+                    )
+                }),
+        };
+        let commit = found.ok_or_else(|| Error::UnknownBase {
+            repository: self.alias.clone(),
+            base: wanted.map_or_else(|| "at its default branch".to_owned(), ToString::to_string),
+        })?;
+        cache
+            .reference(&pin_name(agent), commit, true, "")
+            .map_err(git_failed("pin the base in the cache"))?;
+        Ok(commit)
+    }
+
+    /// Forgets the agent's pin. Succeeds if there is none.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub(super) fn unpin(&self, agent: &AgentId) -> Result<(), Error> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        match self.open()?.find_reference(&pin_name(agent)) {
+            Ok(mut pin) => pin.delete().map_err(git_failed("forget the base's pin")),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(()),
+            Err(error) => Err(git_failed("look for the base's pin")(error)),
+        }
+    }
+
+    fn open(&self) -> Result<Opened, Error> {
+        Opened::open_bare(&self.path).map_err(git_failed("open the cache"))
+    }
+}
+
+fn pin_name(agent: &AgentId) -> String {
+    format!("refs/mosaic/bases/{agent}")
+}
+
+/// The commit that a ref leads to, through tags.
+fn commit_of(cache: &Opened, name: &str) -> Option<Oid> {
+    let found = cache.find_reference(name).ok()?;
+    found.peel_to_commit().ok().map(|commit| commit.id())
+}
+
+/// Makes an empty cache, or mends one that was left half made.
+fn make(path: &Path) -> Result<(), Error> {
+    let mut options = RepositoryInitOptions::new();
+    options.bare(true).mkpath(true).external_template(false);
+    let cache = Opened::init_opts(path, &options).map_err(git_failed("make the cache"))?;
+    let mut config = cache.config().map_err(git_failed("set up the cache"))?;
+    for (key, value) in [("gc.auto", "0"), ("maintenance.auto", "false")] {
+        let set = config.set_str(key, value);
+        set.map_err(git_failed("set up the cache"))?;
+    }
+    // Readable for agents' users, writable for none of them, whatever the umask is.
+    for part in ["", "objects", "objects/info", "objects/pack"] {
+        fs::set_permissions(path.join(part), fs::Permissions::from_mode(0o755))
+            .map_err(system_failed("set the modes of the cache"))?;
+    }
+    Ok(())
+}
+
+/// Removes the locks that a killed fetch leaves on branches and tags.
+fn break_locks(path: &Path) -> Result<(), Error> {
+    let failed = || system_failed::<std::io::Error>("remove a lock that a killed fetch left");
+    let mut folders = vec![path.join("refs/heads"), path.join("refs/tags")];
+    let mut locks = vec![path.join("packed-refs.lock")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "lock")
+            {
+                locks.push(path);
+            }
+        }
+    }
+    for lock in locks.into_iter().filter(|lock| lock.exists()) {
+        fs::remove_file(lock).map_err(failed())?;
+    }
+    Ok(())
+}
