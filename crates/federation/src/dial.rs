@@ -117,7 +117,7 @@ impl DialledLink {
         let config =
             tls::client(&self.identity, peer.tls_key).map_err(|error| error.to_string())?;
         let uri = Uri::builder()
-            .scheme("https")
+            .scheme("http") // the library has no TLS of its own to do: the connector's is ours
             .authority(peer.address.as_str())
             .path_and_query("/")
             .build()
@@ -190,7 +190,7 @@ fn check_size(command: &Envelope) -> Result<(), LinkError> {
     Err(LinkError::Rejected(refusal))
 }
 
-/// The frames, until the connection is no longer active on this side.
+/// The frames, until the first error, or until the connection is no longer active on this side.
 fn cut(frames: Frames, active: CancellationToken) -> Frames {
     let ended = active.clone();
     let last = async move {
@@ -202,6 +202,11 @@ fn cut(frames: Frames, active: CancellationToken) -> Frames {
     frames
         .take_until(active.cancelled_owned())
         .chain(stream::once(last).filter_map(future::ready))
+        .scan(false, |is_over, item| {
+            let item = (!*is_over).then_some(item);
+            *is_over = item.as_ref().is_none_or(Result::is_err);
+            future::ready(item)
+        })
         .boxed()
 }
 

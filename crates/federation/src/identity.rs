@@ -2,18 +2,18 @@
 //!
 //! Owns the folder they are kept in. It never prints a private key and never overwrites one.
 
+mod files;
 mod first_use;
 
 pub use first_use::{mark_used, memory};
 
 use crate::tls::TlsKey;
+use files::{make_folder, read, read_private, write_new};
 use mosaic_common::Alias;
 use mosaic_common::ids::{InvalidId, hex, unhex};
 use mosaic_common::keys::{InvalidKey, SigningKey, VerifyingKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -22,9 +22,6 @@ const ID: &str = "id";
 const SIGNING_KEY: &str = "signing.key";
 const TLS_KEY: &str = "tls.key";
 const TLS_CERTIFICATE: &str = "tls.crt";
-
-/// Largest file of an identity, in bytes: many times what a key or a certificate takes.
-const FILE_MAX: u64 = 64 * 1024;
 
 /// An id and its private keys.
 #[derive(Debug, Clone)]
@@ -129,14 +126,7 @@ impl Identity {
             .map_err(IdentityError::Certificate)?;
         let pem = Zeroizing::new(key.serialize_pem());
         let seed = Zeroizing::new(hex(&*seed));
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|source| IdentityError::Write {
-                path: folder.to_owned(),
-                source,
-            })?;
+        make_folder(folder)?;
         write_new(&folder.join(SIGNING_KEY), &seed)?;
         write_new(&folder.join(TLS_KEY), &pem)?;
         write_new(&folder.join(TLS_CERTIFICATE), &certificate.pem())?;
@@ -241,56 +231,11 @@ fn parse_seed(text: &str) -> Result<SigningKey, InvalidKey> {
     SigningKey::from_seed(seed)
 }
 
-fn write_new(path: &Path, text: &str) -> Result<(), IdentityError> {
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        writeln!(file, "{}", text.trim_end())?;
-        file.sync_all()
-    };
-    write().map_err(|source| IdentityError::Write {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn read_private(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
-    let mode = stat(path)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(IdentityError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    read(path)
-}
-
-fn read(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
-    let failed = |source| IdentityError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let size = stat(path)?.len();
-    if size > FILE_MAX {
-        let problem = format!("it has {size} bytes, more than {FILE_MAX}");
-        return Err(failed(io::Error::other(problem)));
-    }
-    fs::read_to_string(path).map(Zeroizing::new).map_err(failed)
-}
-
-fn stat(path: &Path) -> Result<fs::Metadata, IdentityError> {
-    fs::metadata(path).map_err(|source| IdentityError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::fs::PermissionsExt;
 
     fn alias(text: &str) -> Alias {

@@ -44,7 +44,7 @@ impl Call {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// It passed all ten steps and is claimed: carry it out.
-    Execute(VerifiedCommand, Claim),
+    Execute(Box<VerifiedCommand>, Claim),
     /// It was answered before: these are the receipt's bytes.
     Repeat(Envelope),
     /// It is refused, with a receipt.
@@ -98,7 +98,7 @@ impl Verifier {
             .claim(&command, || execute.admit(&command))
             .await;
         match claimed {
-            Ok(Claimed::Fresh(claim)) => Verdict::Execute(command, claim),
+            Ok(Claimed::Fresh(claim)) => Verdict::Execute(Box::new(command), claim),
             Ok(Claimed::Repeat(receipt)) => Verdict::Repeat(receipt),
             Err(refusal) => Verdict::Refused(refusal),
         }

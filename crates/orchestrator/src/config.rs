@@ -6,7 +6,7 @@ mod flags;
 pub use flags::Flags;
 
 use crate::profile::Profile;
-use crate::worktrees::Repository;
+use crate::worktrees::repository::Repository;
 use mosaic_common::Alias;
 use mosaic_common::agent::Limits;
 use mosaic_common::process::LogFormat;

@@ -5,6 +5,7 @@
 
 mod embedded;
 mod memory;
+pub mod retention;
 
 pub use embedded::{EmbeddedStore, Freshness, Reader};
 pub use memory::MemoryStore;

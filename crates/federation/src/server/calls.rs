@@ -1,17 +1,19 @@
 //! The two calls of `CommandService`, step by step.
 
+mod conclude;
+
 use super::lane::{Lane, Lanes};
 use super::{Spoke, frames};
 use crate::connection::{Connections, HubPeer};
 use crate::execute::{Answer, Execute};
 use crate::kind;
-use crate::ledger::{Claim, Ledger, ends_agents};
+use crate::ledger::Ledger;
 use crate::listener::PeerInfo;
 use crate::receipt::Receipts;
 use crate::record::{CommandRecord, Records};
-use crate::verify::{Call, Proven, Rejection, Verdict, VerifiedCommand, Verifier};
+use crate::verify::{Call, Proven, Rejection, Verdict, Verifier};
+use conclude::fitting;
 use futures_util::stream::BoxStream;
-use mosaic_common::proto::MAX_ANSWER;
 use mosaic_common::proto::federation::v1::command_service_server::CommandService;
 use mosaic_common::proto::federation::v1::{
     CommandKind, Envelope, ExecuteRequest, ExecuteResponse, OpenRequest, OpenResponse,
@@ -196,109 +198,29 @@ impl Shared {
         }
     }
 
-    /// Step 12: signs what came of it, stores that, and only then lets it go.
-    async fn conclude(
-        &self,
-        command: &VerifiedCommand,
-        claim: Claim,
-        result: Result<Answer, Refusal>,
-    ) -> Result<Envelope, Refusal> {
-        let agent = match &result {
-            Ok(answer) => answer.agent.as_ref().or(command.agent()),
-            Err(_) => command.agent(),
-        };
-        let receipt = self.sign(command.proven(), agent, &result).await?;
-        let now = self.clock.now();
-        let record = CommandRecord::of_command(command, now);
-        let record = match &result {
-            Ok(_) => record.delivered(now),
-            Err(refusal) => record.refused(refusal, now),
-        };
-        let is_read = kind::carriage(command.kind()) != Some(kind::Carriage::Act);
-        let again = result
-            .err()
-            .is_some_and(|refusal| refusal.retry_after.is_some());
-        let stored = if again {
-            self.ledger.release(claim, &record).await
-        } else {
-            self.ledger.settle(claim, &receipt, &record).await
-        };
-        if is_read {
-            self.note(record).await;
-        }
-        match stored {
-            // Who was killed stays dead, whether or not that could be written down.
-            Err(_) if ends_agents(command.kind()) => Ok(receipt),
-            stored => stored.map(|()| receipt),
-        }
-    }
-
     /// Steps 8 to 11 of a command that opens a stream.
     async fn open(&self, proven: &Proven) -> Result<(Envelope, frames::Items), Refusal> {
-        let (command, result) = match self.verifier.verify(proven, &*self.execute).await {
-            Verdict::Refused(refusal) => (None, Err(refusal)),
+        let command = match self.verifier.verify(proven, &*self.execute).await {
+            Verdict::Refused(refusal) => {
+                return Ok((self.refuse(proven, refusal).await?, frames::none()));
+            }
             // Streams are never answered from memory; a receipt alone would be half an answer.
             Verdict::Repeat(receipt) => return Ok((receipt, frames::none())),
-            Verdict::Execute(command, _claim) => {
-                note_agent(command.agent());
-                let opened = self.execute.open(&command).await;
-                (Some(command), opened)
-            }
+            Verdict::Execute(command, _claim) => command,
         };
-        let agent = command.as_ref().and_then(VerifiedCommand::agent);
+        note_agent(command.agent());
         let now = self.clock.now();
-        let record = match &command {
-            Some(command) => CommandRecord::of_command(command, now),
-            None => record_of(proven, now),
-        };
-        match result {
-            Ok(items) => {
-                let answer = Ok(Answer::default());
-                let receipt = self.sign(proven, agent, &answer).await?;
-                self.note(record.delivered(now)).await;
-                Ok((receipt, items))
-            }
+        let record = CommandRecord::of_command(&command, now);
+        let (answer, items, record) = match self.execute.open(&command).await {
+            Ok(items) => (Ok(Answer::default()), items, record.delivered(now)),
             Err(refusal) => {
-                self.note(record.refused(&refusal, now)).await;
-                let receipt = self.sign(proven, agent, &Err(refusal)).await?;
-                Ok((receipt, frames::none()))
+                let record = record.refused(&refusal, now);
+                (Err(refusal), frames::none(), record)
             }
-        }
-    }
-
-    /// Answers a refusal from step 8 or later: its sender is proven, so it gets a receipt.
-    async fn refuse(&self, proven: &Proven, refusal: Refusal) -> Result<Envelope, Refusal> {
-        info!(reason = %refusal.reason, "refused a command");
-        let now = self.clock.now();
-        self.note(record_of(proven, now).refused(&refusal, now))
-            .await;
-        self.sign(proven, None, &Err(refusal)).await
-    }
-
-    async fn sign(
-        &self,
-        proven: &Proven,
-        agent: Option<&AgentId>,
-        result: &Result<Answer, Refusal>,
-    ) -> Result<Envelope, Refusal> {
-        let receipt = self.receipts.make(proven, agent, result).await;
-        receipt.map_err(|error| {
-            error!(
-                error = &error as &dyn std::error::Error,
-                "cannot number a receipt"
-            );
-            Refusal::new(Reason::StoreUnavailable, "the spoke's store cannot be used")
-        })
-    }
-
-    /// Records what had no claim. A record of the same command that is there stays as it is.
-    async fn note(&self, record: CommandRecord) {
-        if let Err(error) = self.records.begin(record).await {
-            error!(
-                error = &error as &dyn std::error::Error,
-                "cannot record a command"
-            );
-        }
+        };
+        let receipt = self.sign(proven, command.agent(), &answer).await?;
+        self.note(record).await;
+        Ok((receipt, items))
     }
 }
 
@@ -306,21 +228,4 @@ fn note_agent(agent: Option<&AgentId>) {
     if let Some(agent) = agent {
         Span::current().record("agent.id", field::display(agent));
     }
-}
-
-fn record_of(proven: &Proven, now: jiff::Timestamp) -> CommandRecord {
-    let connection = proven.connection.peer().id.clone();
-    CommandRecord {
-        on_behalf_of: proven.on_behalf_of.clone(),
-        ..CommandRecord::new(proven.id, proven.kind, Some(connection), now)
-    }
-}
-
-/// An answer that a hub will take.
-fn fitting(answer: Answer) -> Result<Answer, Refusal> {
-    if answer.result.len() <= MAX_ANSWER {
-        return Ok(answer);
-    }
-    let problem = format!("the answer is larger than {MAX_ANSWER} bytes; ask for less");
-    Err(Refusal::new(Reason::Internal, problem))
 }

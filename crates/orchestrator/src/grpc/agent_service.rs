@@ -7,7 +7,8 @@ use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::proto::agent::v1::agent_service_server::AgentService;
 use mosaic_common::proto::federation::v1::CommandKind;
 use mosaic_common::{CommandId, Reason, Refusal};
-use mosaic_federation::record::{Audit, Begun};
+use crate::local_audit::{Asked, LocalAudit};
+use mosaic_federation::kind;
 use std::future::Future;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::UdsConnectInfo;
@@ -18,14 +19,14 @@ use tracing::{Instrument, info_span};
 #[derive(Debug, Clone)]
 pub struct LocalAgents {
     requests: Requests,
-    audit: Audit,
+    audit: LocalAudit,
     stop: CancellationToken,
 }
 
 impl LocalAgents {
     /// Over the spoke's requests. Streams end when `stop` is cancelled.
     #[must_use]
-    pub fn new(requests: Requests, audit: Audit, stop: CancellationToken) -> Self {
+    pub fn new(requests: Requests, audit: LocalAudit, stop: CancellationToken) -> Self {
         Self { requests, audit, stop }
     }
 
@@ -33,29 +34,24 @@ impl LocalAgents {
     async fn recorded<T>(
         &self,
         caller: &Caller,
-        begun: Begun,
+        asked: Asked<'_>,
         work: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<Response<T>, Status> {
         let span = info_span!(
             "command",
-            command.id = %begun.command_id,
-            command.kind = begun.kind.as_str_name(),
-            agent.id = begun.agent_id,
+            command.id = %asked.id,
+            command.kind = kind::name(asked.kind),
+            agent.id = asked.agent,
             client = caller.name(),
         );
         let done = async {
-            let number = self.audit.begin(&begun).await?;
+            let record = self.audit.begin(caller, &asked).await?;
             let done = work.await;
-            self.audit.finish(number, done.as_ref().err()).await;
+            self.audit.finish(record, done.as_ref().err()).await;
             done
         };
         Ok(Response::new(done.instrument(span).await?))
     }
-}
-
-/// A command of the local operator, as it is recorded.
-fn begun(caller: &Caller, id: CommandId, kind: CommandKind, agent: &str) -> Begun {
-    Begun::local(id, kind, caller.name(), agent)
 }
 
 /// Who is at the other end of the socket. The listener has let in only our own operator.
@@ -90,61 +86,61 @@ impl AgentService for LocalAgents {
         let (caller, request) = (caller(&request)?, request.into_inner());
         let id = parse_command_id(&request.command_id)?;
         let agent = request.spec.as_ref().map(|spec| spec.agent_id.clone()).unwrap_or_default();
-        let begun = begun(&caller, id, CommandKind::Spawn, &agent);
-        self.recorded(&caller, begun, self.requests.spawn(&caller, id, request)).await
+        let asked = Asked { id: id, kind: CommandKind::Spawn, agent: &agent };
+        self.recorded(&caller, asked, self.requests.spawn(&caller, id, request)).await
     }
 
     async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
-        let begun = begun(&caller, CommandId::random(), CommandKind::Status, &request.agent_id);
-        self.recorded(&caller, begun, self.requests.get(&caller, request)).await
+        let asked = Asked { id: CommandId::random(), kind: CommandKind::Status, agent: &request.agent_id };
+        self.recorded(&caller, asked, self.requests.get(&caller, request)).await
     }
 
     async fn list(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListResponse>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
-        let begun = begun(&caller, CommandId::random(), CommandKind::List, "");
-        self.recorded(&caller, begun, self.requests.list(&caller, request)).await
+        let asked = Asked { id: CommandId::random(), kind: CommandKind::List, agent: "" };
+        self.recorded(&caller, asked, self.requests.list(&caller, request)).await
     }
 
     async fn kill(&self, request: Request<pb::KillRequest>) -> Result<Response<pb::KillResponse>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
         let id = parse_command_id(&request.command_id)?;
-        let begun = begun(&caller, id, CommandKind::Kill, &request.agent_id);
-        self.recorded(&caller, begun, self.requests.kill(&caller, id, request)).await
+        let asked = Asked { id: id, kind: CommandKind::Kill, agent: &request.agent_id };
+        self.recorded(&caller, asked, self.requests.kill(&caller, id, request)).await
     }
 
     async fn kill_all(&self, request: Request<pb::KillAllRequest>) -> Result<Response<pb::KillAllResponse>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
         let id = parse_command_id(&request.command_id)?;
-        let begun = begun(&caller, id, CommandKind::KillAll, "");
-        self.recorded(&caller, begun, self.requests.kill_all(&caller, id, request)).await
+        let asked = Asked { id: id, kind: CommandKind::KillAll, agent: "" };
+        self.recorded(&caller, asked, self.requests.kill_all(&caller, id, request)).await
     }
 
     async fn release(&self, request: Request<pb::ReleaseRequest>) -> Result<Response<pb::ReleaseResponse>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
         let id = parse_command_id(&request.command_id)?;
-        let begun = begun(&caller, id, CommandKind::Release, "");
-        self.recorded(&caller, begun, self.requests.release(&caller, id, request)).await
+        let asked = Asked { id: id, kind: CommandKind::Release, agent: "" };
+        self.recorded(&caller, asked, self.requests.release(&caller, id, request)).await
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
-        let begun = begun(&caller, CommandId::random(), CommandKind::Watch, &request.agent_id);
-        let answers = self.recorded(&caller, begun, self.requests.watch(&caller, request)).await?;
+        let asked = Asked { id: CommandId::random(), kind: CommandKind::Watch, agent: &request.agent_id };
+        let answers = self.recorded(&caller, asked, self.requests.watch(&caller, request)).await?;
         Ok(answers.map(|answers| until(&self.stop, answers)))
     }
 
     async fn logs(&self, request: Request<pb::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
-        let begun = begun(&caller, CommandId::random(), CommandKind::Logs, &request.agent_id);
-        let answers = self.recorded(&caller, begun, self.requests.logs(&caller, request)).await?;
+        let asked = Asked { id: CommandId::random(), kind: CommandKind::Logs, agent: &request.agent_id };
+        let answers = self.recorded(&caller, asked, self.requests.logs(&caller, request)).await?;
         Ok(answers.map(|answers| until(&self.stop, answers)))
     }
 
     async fn result(&self, request: Request<pb::ResultRequest>) -> Result<Response<Self::ResultStream>, Status> {
         let (caller, request) = (caller(&request)?, request.into_inner());
-        let begun = begun(&caller, CommandId::random(), CommandKind::Result, &request.agent_id);
-        let answers = self.recorded(&caller, begun, self.requests.result(&caller, request)).await?;
+        let asked = Asked { id: CommandId::random(), kind: CommandKind::Result, agent: &request.agent_id };
+        let answers = self.recorded(&caller, asked, self.requests.result(&caller, request)).await?;
         Ok(answers.map(|answers| until(&self.stop, answers)))
     }
 }

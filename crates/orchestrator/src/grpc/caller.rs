@@ -18,8 +18,8 @@ pub enum Caller {
         connection: Alias,
         /// The hub's client.
         client: String,
-        /// How many agents the connection may have; `None`: as many as there is room for.
-        max_agents: Option<usize>,
+        /// How many agents the connection may have.
+        max_agents: usize,
         /// The most that one agent of it may use.
         limits: Limits,
     },
@@ -50,8 +50,7 @@ impl Caller {
         match self {
             Self::Local { .. } => None,
             Self::Hub { connection, max_agents, .. } => {
-                let agents = max_agents.unwrap_or(usize::MAX);
-                Some(Quota { connection: connection.clone(), agents })
+                Some(Quota { connection: connection.clone(), agents: *max_agents })
             }
         }
     }

@@ -29,7 +29,7 @@ fn caller(command: &VerifiedCommand) -> Caller {
     Caller::Hub {
         connection: command.connection().clone(),
         client: command.on_behalf_of().to_owned(),
-        max_agents: grant.max_agents,
+        max_agents: grant.max_agents as usize,
         limits: grant.limits,
     }
 }

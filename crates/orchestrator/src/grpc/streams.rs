@@ -10,6 +10,7 @@ use mosaic_common::agent::AgentRecord;
 use mosaic_common::proto::CHUNK;
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, Reason, Refusal};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -171,11 +172,11 @@ async fn send_logs(
     let mut cursor = request.cursor;
     loop {
         let alive = agents.watch(record.id()).is_some_and(|record| !record.borrow().state.is_final());
-        let chunks = output::read(&file, cursor, CHUNK).await.map_err(|error| bad_cursor(&error))?;
+        let chunks = read_output(file.clone(), cursor).await?;
         let nothing = chunks.is_empty();
         for chunk in chunks {
-            cursor = chunk.next_cursor;
-            if sender.send(Ok(chunk.into())).await.is_err() {
+            cursor = chunk.next;
+            if sender.send(Ok(logged(chunk))).await.is_err() {
                 return Ok(());
             }
         }
@@ -191,10 +192,32 @@ async fn send_logs(
     }
 }
 
+/// Reads output off the async threads.
+async fn read_output(file: PathBuf, cursor: u64) -> Result<Vec<output::Chunk>, Refusal> {
+    let read = tokio::task::spawn_blocking(move || output::read(&file, cursor, CHUNK)).await;
+    match read {
+        Ok(chunks) => chunks.map_err(|error| bad_cursor(&error)),
+        Err(_) => Err(Refusal::new(Reason::Internal, "the output cannot be read")),
+    }
+}
+
+fn logged(chunk: output::Chunk) -> pb::LogsResponse {
+    let stream = match chunk.stream {
+        output::Stream::Stdout => pb::OutputStream::Stdout,
+        output::Stream::Stderr => pb::OutputStream::Stderr,
+    };
+    pb::LogsResponse {
+        stream: stream.into(),
+        data: chunk.data,
+        next_cursor: chunk.next,
+        dropped_bytes: chunk.dropped,
+    }
+}
+
 fn bad_cursor(error: &output::Error) -> Refusal {
     match error {
         output::Error::Cursor(_) => Refusal::invalid("cursor", error),
-        output::Error::Read { .. } => {
+        output::Error::Format | output::Error::Read(_) => {
             tracing::error!(error = %crate::spawner::in_full(error), "output cannot be read");
             Refusal::new(Reason::Internal, "the output cannot be read; the spoke's log says why")
         }
