@@ -210,3 +210,14 @@ async fn the_same_command_twice_at_a_time_is_in_progress_once() {
     reasons.sort_unstable();
     assert_eq!(reasons, ["COMMAND_IN_PROGRESS", "SITE_UNREACHABLE"]);
 }
+
+#[tokio::test]
+async fn a_trace_goes_on_at_the_site() {
+    let world = World::new(&["a"]).await;
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut request = tonic::Request::new(spawn(""));
+    let metadata = request.metadata_mut();
+    metadata.insert("traceparent", traceparent.parse().unwrap());
+    world.admin().await.spawn(request).await.unwrap();
+    assert_eq!(world.spoke("a").received()[0].traceparent, traceparent);
+}

@@ -179,3 +179,71 @@ fn every_flag_has_a_variable_and_a_word_of_help() {
         }
     }
 }
+
+/// A hub as a process; killed when the test is over, however it ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test]
+async fn the_program_serves_rereads_on_sighup_stops_on_sigterm_and_logs_no_token() {
+    use std::io::BufRead;
+    let (folder, _, [admin, _]) = data_folder().await;
+    let file = folder.path().join("hub.toml");
+    std::fs::write(
+        &file,
+        format!("data = {:?}\nlisten = '127.0.0.1:0'", folder.path()),
+    )
+    .unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_federation-gateway"));
+    program
+        .env_clear()
+        .env("MOSAIC_LOG_FORMAT", "json")
+        .env("MOSAIC_LOG", "trace");
+    program
+        .arg("--config")
+        .arg(&file)
+        .stderr(std::process::Stdio::piped());
+    let mut hub = Running(program.spawn().unwrap());
+    let pid = hub.0.id().to_string();
+    let signal = |name: &str| {
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    let mut lines = std::io::BufReader::new(hub.0.stderr.take().unwrap()).lines();
+    let mut log = String::new();
+    let mut read_to = |text: &str| {
+        let found = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .inspect(|line| log.push_str(line));
+        let mut found = found.skip_while(|line| !line.contains(text));
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no line says {text}"))
+    };
+    let line: serde_json::Value = serde_json::from_str(&read_to("hub serves")).unwrap();
+    let address = line["fields"]["address"].as_str().unwrap().to_owned();
+    let mut client = crate::world::connect_to(&address, &admin).await;
+    let refused = client.spawn(crate::world::spawn("")).await;
+    assert_eq!(
+        crate::world::reason(refused),
+        mosaic_common::Reason::SiteNotActive
+    );
+    signal("-HUP");
+    read_to("connections read again");
+    drop(client);
+    signal("-TERM");
+    assert_eq!(hub.0.wait().unwrap().code(), Some(0));
+    assert!(!log.contains(admin.trim_start_matches("mst_")));
+}

@@ -1,13 +1,14 @@
 //! A spoke in memory: stricter than a real one about what a hub sends, and able to lie.
 
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+mod agents;
+
+use agents::Agents;
 use mosaic_common::envelope::{PROTOCOL, open, seal};
 use mosaic_common::ids::unhex;
 use mosaic_common::keys::{SigningKey, VerifyingKey, sha256};
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::proto::federation::v1::{
-    Command, CommandKind, Envelope, Frame, Receipt, ReceiptStatus,
+    Command, CommandKind, Envelope, Receipt, ReceiptStatus,
 };
 use mosaic_common::{Alias, Reason, Refusal};
 use mosaic_federation::connection::{ConnectionState, SpokePeer};
@@ -39,7 +40,7 @@ pub(crate) enum Mood {
 
 #[derive(Debug, Default)]
 struct State {
-    agents: Vec<pb::Agent>,
+    agents: Agents,
     done: HashMap<Vec<u8>, ([u8; 32], Envelope)>,
     sequence: u64,
     mood: Mood,
@@ -132,12 +133,16 @@ impl Spoke {
         }
         let mut state = self.state.lock().unwrap();
         match command.kind() {
-            CommandKind::Spawn => Ok(state.spawn(read(command))),
-            CommandKind::Status => state.status(&read::<pb::GetRequest>(command).agent_id),
-            CommandKind::List => Ok(state.list(&read(command))),
-            CommandKind::Kill => Ok(state.kill(&read::<pb::KillRequest>(command).agent_id)),
-            CommandKind::KillAll => Ok(state.kill_all()),
-            CommandKind::Release => Ok(released()),
+            CommandKind::Spawn => Ok(state.agents.spawn(read(command))),
+            CommandKind::Status => state
+                .agents
+                .status(&read::<pb::GetRequest>(command).agent_id),
+            CommandKind::List => Ok(state.agents.list(&read(command))),
+            CommandKind::Kill => Ok(state
+                .agents
+                .kill(&read::<pb::KillRequest>(command).agent_id)),
+            CommandKind::KillAll => Ok(state.agents.kill_all()),
+            CommandKind::Release => Ok(agents::released()),
             kind => panic!("{kind:?} is not executed"),
         }
     }
@@ -176,97 +181,6 @@ impl Spoke {
 
 fn read<R: Message + Default>(command: &Command) -> R {
     R::decode(command.body.clone()).expect("the body that the kind names")
-}
-
-fn released() -> Vec<u8> {
-    let released = vec!["whatever-it-calls-itself".to_owned()];
-    let answer = pb::ReleaseResponse {
-        released,
-        ..Default::default()
-    };
-    answer.encode_to_vec()
-}
-
-impl State {
-    fn spawn(&mut self, request: pb::SpawnRequest) -> Vec<u8> {
-        assert_eq!(request.site, "", "the audience says who is meant");
-        let spec = request.spec.expect("a spec");
-        let known = |agent: &&pb::Agent| agent.agent_id == spec.agent_id;
-        assert!(self.agents.iter().find(known).is_none(), "a second agent");
-        let agent = pb::Agent {
-            agent_id: spec.agent_id.clone(),
-            state: pb::AgentState::Running.into(),
-            create_time: Some(now()),
-            spec: Some(spec),
-            ..Default::default()
-        };
-        self.agents.insert(0, agent.clone());
-        pb::SpawnResponse { agent: Some(agent) }.encode_to_vec()
-    }
-
-    fn status(&self, id: &str) -> Answer {
-        let agent = self.agents.iter().find(|agent| agent.agent_id == id);
-        let agent = agent.cloned().ok_or_else(|| {
-            Refusal::new(Reason::AgentNotFound, "there never was such an agent here")
-        })?;
-        Ok(pb::GetResponse { agent: Some(agent) }.encode_to_vec())
-    }
-
-    fn list(&self, request: &pb::ListRequest) -> Vec<u8> {
-        let from: usize = request.page_token.parse().unwrap_or(0);
-        let agents = self.agents.iter().skip(from);
-        let agents: Vec<_> = agents.take(request.page_size as usize).cloned().collect();
-        let end = from + agents.len();
-        let more = end < self.agents.len();
-        let next_page_token = if more { end.to_string() } else { String::new() };
-        let answer = pb::ListResponse {
-            agents,
-            next_page_token,
-            ..Default::default()
-        };
-        answer.encode_to_vec()
-    }
-
-    fn kill(&mut self, id: &str) -> Vec<u8> {
-        let found = self.agents.iter_mut().find(|agent| agent.agent_id == id);
-        let outcome = match &found {
-            Some(_) => pb::KillOutcome::Killed,
-            None => pb::KillOutcome::NeverStarted,
-        };
-        let agent = found.map(|agent| {
-            agent.state = pb::AgentState::Killed.into();
-            agent.clone()
-        });
-        let answer = pb::KillResponse {
-            outcome: outcome.into(),
-            agent,
-            ..Default::default()
-        };
-        answer.encode_to_vec()
-    }
-
-    fn kill_all(&mut self) -> Vec<u8> {
-        let results = self.agents.iter().map(|agent| pb::KillAllResult {
-            agent_id: agent.agent_id.clone(),
-            outcome: pb::KillOutcome::Killed.into(),
-            ..Default::default()
-        });
-        let answer = pb::KillAllResponse {
-            results: results.collect(),
-            ..Default::default()
-        };
-        answer.encode_to_vec()
-    }
-}
-
-/// Rises with every call: agents made in one test have an order over all sites.
-fn now() -> prost_types::Timestamp {
-    use std::sync::atomic::{AtomicI64, Ordering};
-    static NEXT: AtomicI64 = AtomicI64::new(1);
-    prost_types::Timestamp {
-        seconds: NEXT.fetch_add(1, Ordering::Relaxed),
-        nanos: 0,
-    }
 }
 
 #[async_trait::async_trait]
@@ -317,44 +231,6 @@ impl Link for Spoke {
             _ => Ok(Vec::new()),
         };
         let receipt = self.receipt(&command, &refused);
-        Ok((receipt, frames(&command, self.mood())))
-    }
-}
-
-/// Endless output for logs; one event and then silence for a watch.
-fn frames(command: &Command, mood: Mood) -> BoxStream<'static, Result<Frame, LinkError>> {
-    let frame = |sequence: u64, data: Vec<u8>| {
-        Ok(Frame {
-            sequence,
-            data: data.into(),
-        })
-    };
-    match command.kind() {
-        CommandKind::Logs => stream::iter(1..)
-            .map(move |number| {
-                let output = pb::LogsResponse {
-                    data: vec![b'x'; 1024].into(),
-                    next_cursor: number,
-                    ..Default::default()
-                };
-                frame(number, output.encode_to_vec())
-            })
-            .boxed(),
-        CommandKind::Watch => {
-            let request: pb::WatchRequest = read(command);
-            let agent_id = match mood {
-                Mood::About(id) => id,
-                _ => request.agent_id,
-            };
-            let event = pb::Event {
-                sequence: 1,
-                agent_id,
-                ..Default::default()
-            };
-            let item = Some(pb::watch_response::Item::Event(event));
-            let first = frame(1, pb::WatchResponse { item }.encode_to_vec());
-            stream::iter([first]).chain(stream::pending()).boxed()
-        }
-        kind => panic!("{kind:?} opens no stream here"),
+        Ok((receipt, agents::frames(&command, self.mood())))
     }
 }

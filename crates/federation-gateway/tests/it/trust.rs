@@ -6,17 +6,22 @@ use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::proto::federation::v1::{CommandOutcome, Receipt};
 use mosaic_common::{AgentId, CommandId, Reason, Refusal};
 
+/// Changes a receipt before it is signed.
+type Twist = fn(&mut Receipt);
+
 #[tokio::test]
 async fn a_receipt_that_does_not_prove_itself_is_no_answer_and_the_command_failed() {
-    let twists: [(&str, fn(&mut Receipt)); 8] = [
+    let twists: [(&str, Twist); 8] = [
         ("request", |receipt| {
-            receipt.request_sha256 = vec![7; 32].into()
+            receipt.request_sha256 = vec![7; 32].into();
         }),
-        ("command", |receipt| receipt.command_id = vec![7; 16].into()),
+        ("command", |receipt| {
+            receipt.command_id = vec![7; 16].into();
+        }),
         ("issuer", |receipt| receipt.issuer = "spoke-b".into()),
         ("audience", |receipt| receipt.audience = "hub-other".into()),
         ("connection", |receipt| {
-            receipt.connection_id = "to-b".into()
+            receipt.connection_id = "to-b".into();
         }),
         ("epoch", |receipt| receipt.connection_epoch = 2),
         ("status", |receipt| receipt.status = 0),

@@ -146,7 +146,7 @@ impl World {
     }
 
     pub(crate) async fn channel(&self) -> Channel {
-        channel(&self.hub).await
+        channel(&self.hub.address().to_string()).await
     }
 
     pub(crate) async fn client(&self, token: &str) -> Agents {
@@ -171,15 +171,19 @@ async fn start(folder: &Path, spokes: &BTreeMap<String, Arc<Spoke>>) -> Hub {
     Hub::start_with(config(folder), |_, _| links).await.unwrap()
 }
 
-async fn channel(hub: &Hub) -> Channel {
-    let address = format!("http://{}", hub.address());
-    let endpoint = Endpoint::from_shared(address).unwrap();
+async fn channel(address: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     endpoint.connect().await.unwrap()
 }
 
 /// A client of a hub.
 pub(crate) async fn connect(hub: &Hub, token: &str) -> Agents {
-    AgentServiceClient::with_interceptor(channel(hub).await, Bearer(token.to_owned()))
+    connect_to(&hub.address().to_string(), token).await
+}
+
+/// A client of a hub in another process.
+pub(crate) async fn connect_to(address: &str, token: &str) -> Agents {
+    AgentServiceClient::with_interceptor(channel(address).await, Bearer(token.to_owned()))
 }
 
 /// A spawn of a fresh command.
