@@ -212,13 +212,8 @@ async fn the_program_serves_rereads_on_sighup_stops_on_sigterm_and_logs_no_token
     let mut hub = Running(program.spawn().unwrap());
     let pid = hub.0.id().to_string();
     let signal = |name: &str| {
-        assert!(
-            Command::new("kill")
-                .args([name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        )
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
     };
     let mut lines = std::io::BufReader::new(hub.0.stderr.take().unwrap()).lines();
     let mut log = String::new();
@@ -244,6 +239,8 @@ async fn the_program_serves_rereads_on_sighup_stops_on_sigterm_and_logs_no_token
     read_to("connections read again");
     drop(client);
     signal("-TERM");
-    assert_eq!(hub.0.wait().unwrap().code(), Some(0));
+    // Beside the test, whose client has its connection to close.
+    let ended = tokio::task::spawn_blocking(move || hub.0.wait().unwrap().code());
+    assert_eq!(ended.await.unwrap(), Some(0));
     assert!(!log.contains(admin.trim_start_matches("mst_")));
 }
