@@ -4,6 +4,7 @@
 //! It knows no server, no container engine and no store.
 
 pub mod agent;
+mod chain;
 pub mod clock;
 pub mod envelope;
 pub mod ids;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod proto;
 pub mod refusal;
 
+pub use chain::in_full;
 pub use clock::{Clock, SystemClock};
 pub use ids::{AgentId, Alias, CommandId, TaskId};
 pub use refusal::{Reason, Refusal};

@@ -7,6 +7,13 @@ use mosaic_common::{AgentId, Refusal};
 use std::fmt::Debug;
 
 /// A spoke's side of a verified command.
+///
+/// The verifier has checked every name that a command holds against the grant. A name that a
+/// spawn leaves open becomes the spoke's default here, and is then to be checked with
+/// [`Grant::check_spec`](crate::connection::Grant::check_spec); wanted limits are to be lowered
+/// with [`Limits::at_most`](mosaic_common::agent::Limits::at_most).
+///
+/// Execution is idempotent by the command's ids: one that a crash cut off is executed again.
 #[async_trait::async_trait]
 pub trait Execute: Debug + Send + Sync {
     /// Says whether a command would be refused now. It has no effect; it is asked before the claim,

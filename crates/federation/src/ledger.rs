@@ -116,18 +116,7 @@ impl Ledger {
     ) -> Result<Claimed, Refusal> {
         let found = self.store.get(Table::Claims, running.key()).await;
         let write = match found {
-            Ok(Some(value)) => {
-                let stored = StoredClaim::parse(&value).ok_or_else(|| self.unreadable(&running))?;
-                if !stored.is_of(Fingerprint::of(command)) {
-                    return Err(conflict());
-                }
-                if let Some(receipt) = stored.receipt() {
-                    return Ok(Claimed::Repeat(receipt));
-                }
-                // It is in progress, yet nobody here is at it: an earlier life of this process
-                // was. Doing it again is safe, because execution is idempotent by its ids.
-                return Ok(Claimed::Fresh(Claim::durable(running, stored)));
-            }
+            Ok(Some(value)) => return self.meet(&value, command, running),
             Ok(None) => {
                 admit()?;
                 let stored = StoredClaim::new(command, self.clock.now());
@@ -157,6 +146,25 @@ impl Ledger {
                 Err(unavailable())
             }
         }
+    }
+
+    /// What an earlier claim of the same id means for this command.
+    fn meet(
+        &self,
+        value: &[u8],
+        command: &VerifiedCommand,
+        running: Running,
+    ) -> Result<Claimed, Refusal> {
+        let stored = StoredClaim::parse(value).ok_or_else(|| self.unreadable(&running))?;
+        if !stored.is_of(Fingerprint::of(command)) {
+            return Err(conflict());
+        }
+        Ok(match stored.receipt() {
+            Some(receipt) => Claimed::Repeat(receipt),
+            // It is in progress, yet nobody here is at it: an earlier life of this process
+            // was. Doing it again is safe, because execution is idempotent by its ids.
+            None => Claimed::Fresh(Claim::durable(running, stored)),
+        })
     }
 
     /// Stores what was answered, before it is sent.

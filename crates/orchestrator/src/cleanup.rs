@@ -13,9 +13,9 @@
 use crate::journal::Journal;
 use crate::sandbox::{self, Removed};
 use crate::sandboxes::Sandboxes;
-use crate::spawner::in_full;
 use crate::worktrees::{Rescue, Worktrees};
 use mosaic_common::agent::{AgentRecord, Cause, CleanupReport, Outcome, Step};
+use mosaic_common::in_full;
 use std::time::Duration;
 use tracing::{info, warn};
 

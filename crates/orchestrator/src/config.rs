@@ -6,7 +6,7 @@ mod flags;
 pub use flags::Flags;
 
 use crate::profile::Profile;
-use crate::worktrees::repository::Repository;
+use crate::worktrees::Repository;
 use mosaic_common::Alias;
 use mosaic_common::agent::Limits;
 use mosaic_common::process::LogFormat;
@@ -71,6 +71,17 @@ pub enum SandboxName {
     Bubblewrap,
     /// No isolation.
     Process,
+}
+
+impl SandboxName {
+    /// Its name, as in requests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bubblewrap => "bubblewrap",
+            Self::Process => "process",
+        }
+    }
 }
 
 /// How many agents.

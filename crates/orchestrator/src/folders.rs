@@ -79,6 +79,12 @@ impl Folders {
         self
     }
 
+    /// A uid that agents get; `None`: they run as the spoke's own user.
+    #[must_use]
+    pub fn first_owner(&self) -> Option<u32> {
+        self.owners.as_ref().map(|owners| owners.start)
+    }
+
     /// Makes the fixed folders, or sets their modes if they are there.
     ///
     /// # Errors

@@ -3,15 +3,28 @@
 //! `grpc → killswitch → lifecycle → spawner → cleanup → sandbox, worktrees`: each module may use
 //! what is to its right. Only this file knows the concrete adapters.
 
+mod adapters;
 pub mod cleanup;
 pub mod config;
 pub mod folders;
+pub mod grpc;
 pub mod journal;
 pub mod killswitch;
 pub mod lifecycle;
+pub mod listener;
+pub mod local_audit;
 pub mod output;
 pub mod profile;
+mod program;
+mod retention;
 pub mod sandbox;
 pub mod sandboxes;
+mod serve;
 pub mod spawner;
+mod spoke;
+pub mod supervise;
 pub mod worktrees;
+
+pub use adapters::bubblewrap_works;
+pub use program::main_with;
+pub use spoke::{Spoke, StartError};

@@ -15,7 +15,7 @@ mod follow;
 mod gate;
 pub mod policy;
 
-pub use agents::{Agents, Capacity, Ended};
+pub use agents::{Agents, Ended};
 pub use gate::{Gate, Latch, Pass, Quota};
 
 use crate::{journal::Journal, sandboxes::Sandboxes, spawner::Spawner, worktrees::Worktrees};

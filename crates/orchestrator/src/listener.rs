@@ -33,16 +33,25 @@ impl LocalListener {
     pub async fn bind(path: &Path) -> io::Result<Self> {
         if let Ok(there) = std::fs::symlink_metadata(path) {
             if !there.file_type().is_socket() {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file that is no socket",
+                ));
             }
             if UnixStream::connect(path).await.is_ok() {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another process listens there",
+                ));
             }
             std::fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, file: SocketFile(path.to_owned()) })
+        Ok(Self {
+            listener,
+            file: SocketFile(path.to_owned()),
+        })
     }
 
     /// The connections of those who may come in, and the file to keep as long as they may.
@@ -58,12 +67,18 @@ impl LocalListener {
             match peer {
                 Ok(uid) if uid == own || uid == 0 => Some(Ok(stream)),
                 Ok(uid) => {
-                    tracing::warn!(peer.uid = uid, "turned a stranger away from the local socket");
+                    tracing::warn!(
+                        peer.uid = uid,
+                        "turned a stranger away from the local socket"
+                    );
                     None
                 }
                 Err(_) => None,
             }
         };
-        (UnixListenerStream::new(self.listener).filter_map(allowed), self.file)
+        (
+            UnixListenerStream::new(self.listener).filter_map(allowed),
+            self.file,
+        )
     }
 }

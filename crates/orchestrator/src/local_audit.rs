@@ -38,7 +38,11 @@ impl LocalAudit {
     ///
     /// # Errors
     /// If a command with an effect cannot be recorded; but a kill goes on without.
-    pub async fn begin(&self, caller: &Caller, asked: &Asked<'_>) -> Result<CommandRecord, Refusal> {
+    pub async fn begin(
+        &self,
+        caller: &Caller,
+        asked: &Asked<'_>,
+    ) -> Result<CommandRecord, Refusal> {
         let record = CommandRecord {
             on_behalf_of: caller.name(),
             agent_id: asked.agent.parse().ok(),
@@ -61,7 +65,10 @@ impl LocalAudit {
     pub async fn finish(&self, record: CommandRecord, refusal: Option<&Refusal>) {
         let (records, refusal) = (self.records.clone(), refusal.cloned());
         tokio::spawn(async move {
-            if let Err(error) = records.finish(record, refusal.as_ref().map_or(Ok(()), Err)).await {
+            if let Err(error) = records
+                .finish(record, refusal.as_ref().map_or(Ok(()), Err))
+                .await
+            {
                 drop(unavailable(&error));
             }
         });

@@ -1,5 +1,11 @@
 //! Where an agent's processes live.
 
+pub mod bubblewrap;
+pub mod cgroup;
+pub mod process;
+pub(crate) mod procfs;
+mod supervised;
+
 use mosaic_common::agent::{Cause, Limits};
 use mosaic_common::{AgentId, Alias};
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
@@ -27,7 +33,8 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     /// first and has `grace` to end; zero kills at once. Succeeds if there is none.
     ///
     /// # Errors
-    /// [`Error::Alive`] if something of it could not be seen dead; it may be called again.
+    /// [`Error::Alive`] if something of it could not be seen dead; any other if it is dead and
+    /// could not be removed, or was never found. It may be called again.
     async fn remove(&self, agent: &AgentId, grace: Duration) -> Result<Removed, Error>;
 
     /// Every agent of this spoke that has such a sandbox, running or not.

@@ -6,7 +6,7 @@ use crate::sandbox::{self, SandboxSpec};
 use crate::sandboxes::Sandboxes;
 use crate::worktrees::{self, Checkout, Worktree, Worktrees};
 use mosaic_common::agent::{Cause, Limits, Spec};
-use mosaic_common::{Alias, Reason, Refusal};
+use mosaic_common::{Alias, Reason, Refusal, in_full};
 use std::{collections::BTreeMap, collections::BTreeSet, path::PathBuf, sync::Arc};
 
 /// Makes agents.
@@ -68,18 +68,6 @@ impl Error {
             detail: in_full(self),
         }
     }
-}
-
-/// An error and its causes, on one line.
-#[must_use]
-pub fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 impl Spawner {

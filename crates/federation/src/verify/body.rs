@@ -16,81 +16,76 @@ pub(super) fn check(proven: &Proven, site: &Alias) -> Result<Option<AgentId>, Re
     match proven.kind {
         CommandKind::Unspecified => Err(Refusal::invalid("kind", "must be given")),
         CommandKind::Spawn => {
-            let asked: pb::SpawnRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            check_command_id(&asked.command_id, proven)?;
-            let spec = asked.spec.unwrap_or_default();
-            let spec = parse_spec(&spec, proven.id)?;
+            let asked: pb::SpawnRequest = decode(proven, site)?;
+            let spec = parse_spec(&asked.spec.unwrap_or_default(), proven.id)?;
             proven.connection.peer().grant.check_spec(&spec)?;
             Ok(Some(spec.agent_id))
         }
-        CommandKind::Status => {
-            let asked: pb::GetRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            parse_agent_id(&asked.agent_id).map(Some)
-        }
-        CommandKind::List => {
-            let asked: pb::ListRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            Ok(None)
-        }
-        CommandKind::Kill => {
-            let asked: pb::KillRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            check_command_id(&asked.command_id, proven)?;
-            parse_agent_id(&asked.agent_id).map(Some)
-        }
-        CommandKind::KillAll => {
-            let asked: pb::KillAllRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            check_command_id(&asked.command_id, proven)?;
-            Ok(None)
-        }
-        CommandKind::Release => {
-            let asked: pb::ReleaseRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            check_command_id(&asked.command_id, proven)?;
-            Ok(None)
-        }
+        CommandKind::Status => agent(&decode::<pb::GetRequest>(proven, site)?.agent_id),
+        CommandKind::Kill => agent(&decode::<pb::KillRequest>(proven, site)?.agent_id),
+        CommandKind::Logs => agent(&decode::<pb::LogsRequest>(proven, site)?.agent_id),
+        CommandKind::Result => agent(&decode::<pb::ResultRequest>(proven, site)?.agent_id),
+        CommandKind::List => decode::<pb::ListRequest>(proven, site).map(|_| None),
+        CommandKind::KillAll => decode::<pb::KillAllRequest>(proven, site).map(|_| None),
+        CommandKind::Release => decode::<pb::ReleaseRequest>(proven, site).map(|_| None),
         CommandKind::Watch => {
-            let asked: pb::WatchRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
+            let asked: pb::WatchRequest = decode(proven, site)?;
             if asked.agent_id.is_empty() {
                 return Ok(None);
             }
-            parse_agent_id(&asked.agent_id).map(Some)
-        }
-        CommandKind::Logs => {
-            let asked: pb::LogsRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            parse_agent_id(&asked.agent_id).map(Some)
-        }
-        CommandKind::Result => {
-            let asked: pb::ResultRequest = decode(proven)?;
-            check_site(&asked.site, site)?;
-            parse_agent_id(&asked.agent_id).map(Some)
+            agent(&asked.agent_id)
         }
     }
 }
 
-fn decode<R: Request>(proven: &Proven) -> Result<R, Refusal> {
-    R::decode(proven.body.clone())
-        .map_err(|_| Refusal::invalid("body", "is not the request that the kind names"))
+fn agent(id: &str) -> Result<Option<AgentId>, Refusal> {
+    parse_agent_id(id).map(Some)
 }
 
-/// The audience says who is meant; a second name that disagrees is an error, never a choice.
-fn check_site(named: &str, own: &Alias) -> Result<(), Refusal> {
-    if named.is_empty() || named == own.as_str() {
-        return Ok(());
+/// Decodes a body; the envelope around it says who is meant and which command this is, so a
+/// second name inside that disagrees is an error, never a choice.
+fn decode<R: Scoped>(proven: &Proven, site: &Alias) -> Result<R, Refusal> {
+    let asked = R::decode(proven.body.clone())
+        .map_err(|_| Refusal::invalid("body", "is not the request that the kind names"))?;
+    if !asked.site().is_empty() && asked.site() != site.as_str() {
+        let problem = format!("must be empty or {site}");
+        return Err(Refusal::invalid("site", problem));
     }
-    let problem = format!("must be empty or {own}");
-    Err(Refusal::invalid("site", problem))
+    if !asked.command_id().is_empty() && asked.command_id() != proven.id.to_string() {
+        let problem = "must be empty or the id of the command that carries it";
+        return Err(Refusal::invalid("command_id", problem));
+    }
+    Ok(asked)
 }
 
-fn check_command_id(named: &str, proven: &Proven) -> Result<(), Refusal> {
-    if named.is_empty() || named == proven.id.to_string() {
-        return Ok(());
-    }
-    let problem = "must be empty or the id of the command that carries it";
-    Err(Refusal::invalid("command_id", problem))
+/// The names in a request that the envelope gives as well.
+trait Scoped: Request {
+    fn site(&self) -> &str;
+    /// Empty where the request has none.
+    fn command_id(&self) -> &str;
+}
+
+macro_rules! scoped {
+    ($($request:ident: $self:ident => $command_id:expr;)*) => {$(
+        impl Scoped for pb::$request {
+            fn site(&self) -> &str {
+                &self.site
+            }
+            fn command_id(&$self) -> &str {
+                $command_id
+            }
+        }
+    )*};
+}
+
+scoped! {
+    SpawnRequest: self => &self.command_id;
+    KillRequest: self => &self.command_id;
+    KillAllRequest: self => &self.command_id;
+    ReleaseRequest: self => &self.command_id;
+    GetRequest: self => "";
+    ListRequest: self => "";
+    WatchRequest: self => "";
+    LogsRequest: self => "";
+    ResultRequest: self => "";
 }

@@ -1,6 +1,5 @@
 //! Step 8: whether a command is of now. The sender is proven, so each refusal is signed.
 
-use crate::store::TestStore;
 use crate::world::{HubSide, TestClock, World, serve, spawn, status};
 use jiff::SignedDuration;
 use mosaic_common::envelope::seal;
@@ -9,6 +8,7 @@ use mosaic_common::proto::timestamp;
 use mosaic_common::{Clock, CommandId};
 use mosaic_federation::ledger::Memory;
 use mosaic_federation::link::Link;
+use mosaic_store::MemoryStore;
 use prost::Message;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ async fn a_store_lost_under_an_old_identity_refuses_what_it_may_have_forgotten()
     let world = World::new().await;
     let command = world.side.sign(&spawn());
     assert_eq!(world.side.send(&command).await.unwrap().reason_code, "");
-    let lost = Arc::<TestStore>::default();
+    let lost = Arc::<MemoryStore>::default();
     let hubs = vec![world.hub.as_hub("berlin-1")];
     let clock: Arc<TestClock> = world.clock.clone();
     let second = serve(
@@ -81,7 +81,7 @@ async fn a_store_lost_under_an_old_identity_refuses_what_it_may_have_forgotten()
 #[tokio::test]
 async fn the_fence_is_kept_over_a_restart_and_raised_after_a_restore() {
     use mosaic_federation::ledger::Ledger;
-    let (store, clock) = (Arc::<TestStore>::default(), TestClock::new());
+    let (store, clock) = (Arc::<MemoryStore>::default(), TestClock::new());
     let open = |memory| Ledger::open(store.clone(), clock.clone(), memory);
     let first = open(Memory::Kept).await.unwrap().fence();
     assert_eq!(first, clock.now() + SignedDuration::from_secs(30));
@@ -89,7 +89,7 @@ async fn the_fence_is_kept_over_a_restart_and_raised_after_a_restore() {
     assert_eq!(open(Memory::Kept).await.unwrap().fence(), first);
     let restored = open(Memory::Restored).await.unwrap().fence();
     assert_eq!(restored, clock.now() + SignedDuration::from_secs(30));
-    let fresh = Ledger::open(Arc::<TestStore>::default(), clock.clone(), Memory::New);
+    let fresh = Ledger::open(Arc::<MemoryStore>::default(), clock.clone(), Memory::New);
     assert_eq!(fresh.await.unwrap().fence(), jiff::Timestamp::UNIX_EPOCH);
     assert_ne!(CommandId::random(), CommandId::random());
 }

@@ -1,10 +1,10 @@
 //! Two hubs and two spokes: nobody's command or receipt is good for anybody else.
 
-use crate::store::TestStore;
 use crate::world::{HubSide, Party, Running, TestClock, alias, serve, spawn};
 use mosaic_common::Reason;
 use mosaic_federation::ledger::Memory;
 use mosaic_federation::link::{Link, LinkError};
+use mosaic_store::MemoryStore;
 use std::sync::Arc;
 
 struct Site {
@@ -18,7 +18,7 @@ async fn site(name: &str, hubs: &[&Party], clock: &Arc<TestClock>) -> Site {
         let id = format!("{}-{name}", hub.identity.id());
         hub.as_hub(&id)
     });
-    let store = Arc::<TestStore>::default();
+    let store = Arc::<MemoryStore>::default();
     let running = serve(&party, peers.collect(), store, clock.clone(), Memory::New).await;
     Site { party, running }
 }

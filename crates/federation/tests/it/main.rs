@@ -11,6 +11,5 @@ mod receipts;
 mod records;
 mod repeats;
 mod resumption;
-mod store;
 mod streams;
 mod world;

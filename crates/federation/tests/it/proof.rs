@@ -1,6 +1,5 @@
 //! Steps 3 to 7: what cannot be attributed is rejected, and its sender learns nothing more.
 
-use crate::store::TestStore;
 use crate::world::{Party, TestClock, World, alias, spawn, status};
 use bytes::Bytes;
 use mosaic_common::envelope::seal;
@@ -11,9 +10,12 @@ use mosaic_federation::connection::Connections;
 use mosaic_federation::ledger::{Ledger, Memory};
 use mosaic_federation::link::{Link, LinkError};
 use mosaic_federation::verify::{Call, Rejection, Verifier};
+use mosaic_store::MemoryStore;
 use proptest::prelude::*;
 use prost::Message;
 use std::sync::Arc;
+
+type Change = fn(&mut Command);
 
 fn payload(envelope: &Envelope) -> Command {
     Command::decode(envelope.payload.clone()).unwrap()
@@ -90,7 +92,7 @@ async fn tampered_envelopes_are_rejected() {
 #[tokio::test]
 async fn misaddressed_commands_are_rejected_even_if_the_right_hub_signed_them() {
     let world = World::new().await;
-    let table: [(&str, fn(&mut Command)); 5] = [
+    let table: [(&str, Change); 5] = [
         ("audience", |c| c.audience = "spoke-beta".into()),
         ("issuer", |c| c.issuer = "hub-paris".into()),
         ("connection", |c| c.connection_id = "berlin-2".into()),
@@ -105,7 +107,7 @@ async fn misaddressed_commands_are_rejected_even_if_the_right_hub_signed_them() 
 #[tokio::test]
 async fn what_this_version_does_not_know_is_rejected() {
     let world = World::new().await;
-    let table: [(&str, fn(&mut Command)); 9] = [
+    let table: [(&str, Change); 9] = [
         ("protocol 0", |c| c.protocol = 0),
         ("protocol 2", |c| c.protocol = 2),
         ("a critical feature", |c| {
@@ -114,7 +116,7 @@ async fn what_this_version_does_not_know_is_rejected() {
         ("no kind", |c| c.kind = 0),
         ("an unknown kind", |c| c.kind = 99),
         ("a stream in Execute", |c| {
-            c.kind = CommandKind::Watch.into()
+            c.kind = CommandKind::Watch.into();
         }),
         ("a short command id", |c| c.command_id.truncate(15)),
         ("no time", |c| c.issued_at = None),
@@ -199,7 +201,7 @@ impl Stage {
         let (hub, other) = (Party::new("hub-a"), Party::new("hub-b"));
         let peers = vec![hub.as_hub("a"), other.as_hub("b")];
         let clock = TestClock::new();
-        let ledger = Ledger::open(Arc::<TestStore>::default(), clock.clone(), Memory::New);
+        let ledger = Ledger::open(Arc::<MemoryStore>::default(), clock.clone(), Memory::New);
         let ledger = tokio::runtime::Runtime::new().unwrap().block_on(ledger);
         let ledger = Arc::new(ledger.unwrap());
         Self {

@@ -11,6 +11,8 @@ use mosaic_federation::link::Link;
 use mosaic_federation::receipt::{ReceiptChecker, ReceiptError, answer};
 use prost::Message;
 
+type Change = fn(&mut Receipt);
+
 /// A true answer, and a way to change it under the spoke's own key.
 struct Answered {
     world: World,
@@ -83,7 +85,7 @@ async fn a_receipt_for_another_request_is_refused() {
 #[tokio::test]
 async fn a_receipt_for_another_hub_spoke_connection_or_epoch_is_refused() {
     let answered = Answered::new().await;
-    let table: [(fn(&mut Receipt), ReceiptError); 5] = [
+    let table: [(Change, ReceiptError); 5] = [
         (|r| r.audience = "hub-paris".into(), ReceiptError::Audience),
         (|r| r.issuer = "spoke-beta".into(), ReceiptError::Issuer),
         (
@@ -101,7 +103,7 @@ async fn a_receipt_for_another_hub_spoke_connection_or_epoch_is_refused() {
 #[tokio::test]
 async fn a_receipt_that_contradicts_itself_is_refused() {
     let answered = Answered::new().await;
-    let table: [(fn(&mut Receipt), ReceiptError); 6] = [
+    let table: [(Change, ReceiptError); 6] = [
         (|r| r.status = 0, ReceiptError::Field("status")),
         (|r| r.status = 9, ReceiptError::Field("status")),
         (

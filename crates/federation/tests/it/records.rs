@@ -1,12 +1,12 @@
 //! What operators read: every proven command, with its outcome.
 
-use crate::store::TestStore;
 use crate::world::{TestClock, World, agent, alias, eventually, kill, spawn, status};
 use mosaic_common::envelope::seal;
 use mosaic_common::keys::SigningKey;
 use mosaic_common::proto::federation::v1::{Command, CommandKind, ListCommandsRequest};
 use mosaic_common::{Clock, CommandId, Reason, Refusal};
 use mosaic_federation::record::{CommandRecord, Outcome, Page, Records};
+use mosaic_store::MemoryStore;
 use prost::Message;
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ async fn a_conflict_leaves_the_record_of_the_first_command_alone() {
 fn records() -> (Records, Arc<TestClock>) {
     let clock = TestClock::new();
     (
-        Records::new(Arc::<TestStore>::default(), clock.clone()),
+        Records::new(Arc::<MemoryStore>::default(), clock.clone()),
         clock,
     )
 }

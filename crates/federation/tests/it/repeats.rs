@@ -7,6 +7,8 @@ use mosaic_federation::issuer::Origin;
 use mosaic_federation::kind::Request;
 use mosaic_federation::ledger::Memory;
 use mosaic_federation::link::Link;
+use mosaic_store::EmbeddedStore;
+use std::sync::Arc;
 use std::time::Duration;
 
 async fn reason_of<R: Request>(side: &HubSide, id: CommandId, request: &R) -> String {
@@ -158,10 +160,38 @@ async fn claims_outlive_the_process_and_what_was_cut_off_is_done_again() {
 }
 
 #[tokio::test]
+async fn a_receipt_is_on_the_disk_before_it_is_sent() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let start = || async {
+        let store = Arc::new(EmbeddedStore::open(folder.path()).unwrap().0);
+        let hubs = vec![world.hub.as_hub("berlin-1")];
+        let clock = world.clock.clone();
+        let running = serve(&world.spoke, hubs, store, clock.clone(), Memory::New).await;
+        let peer = world.spoke.as_spoke("berlin-1", running.address);
+        (running, HubSide::new(&world.hub, peer, clock))
+    };
+    let (first, side) = start().await;
+    let command = side.sign(&spawn());
+    let envelope = command.envelope();
+    let receipt = side.link.execute(envelope.clone()).await.unwrap();
+    first.shutdown.cancel();
+    first.server.await.unwrap().unwrap();
+    drop(first.recorder);
+    let (second, side) = start().await;
+    let again = side.link.execute(envelope.clone()).await.unwrap();
+    assert_eq!(bytes(&again), bytes(&receipt));
+    assert_eq!(second.recorder.count(), 0);
+    let next = side.send(&side.sign(&spawn())).await.unwrap();
+    let before = side.checker.check(&side.peer, &command, &again).unwrap();
+    assert!(next.sequence > before.sequence);
+}
+
+#[tokio::test]
 async fn a_full_store_refuses_spawns_and_still_kills() {
     let world = World::new().await;
     assert_eq!(world.side.ask(&status()).await, "");
-    world.store.break_down();
+    world.store.break_writes();
     assert_eq!(world.side.ask(&spawn()).await, "STORE_UNAVAILABLE");
     assert_eq!(world.side.ask(&kill()).await, "");
     assert_eq!(world.side.ask(&status()).await, "");

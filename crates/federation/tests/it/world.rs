@@ -1,33 +1,28 @@
-//! Hubs and spokes for the tests, and what a spoke was asked to do.
+//! Hubs and spokes for the tests, joined over the loopback interface.
 
-use crate::store::TestStore;
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+mod party;
+mod recorder;
+
+pub(crate) use party::Party;
+pub(crate) use recorder::Recorder;
+
 use jiff::{SignedDuration, Timestamp};
-use mosaic_common::agent::Limits;
-use mosaic_common::ids::unhex;
-use mosaic_common::keys::SigningKey;
 use mosaic_common::proto::agent::v1 as pb;
-use mosaic_common::proto::federation::v1::{CommandKind, Envelope, Receipt};
+use mosaic_common::proto::federation::v1::{Envelope, Receipt};
 use mosaic_common::{AgentId, Alias, Clock, CommandId, Refusal};
-use mosaic_federation::connection::{ConnectionState, Connections, Grant, HubPeer, SpokePeer};
+use mosaic_federation::connection::{Connections, HubPeer, SpokePeer};
 use mosaic_federation::dial::DialledLink;
-use mosaic_federation::execute::{Answer, Execute};
-use mosaic_federation::identity::Identity;
 use mosaic_federation::issuer::{Issuer, Origin, SealedCommand};
-use mosaic_federation::kind::{self, Request};
+use mosaic_federation::kind::Request;
 use mosaic_federation::ledger::{Ledger, Memory};
 use mosaic_federation::link::{Link, LinkError};
 use mosaic_federation::listener::Listener;
 use mosaic_federation::receipt::{self, ReceiptChecker};
 use mosaic_federation::server::{FederationServer, Spoke};
-use mosaic_federation::verify::VerifiedCommand;
+use mosaic_store::{MemoryStore, StateStore};
 use prost::Message;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -57,131 +52,6 @@ impl Clock for TestClock {
     }
 }
 
-/// Notes what it is asked, and answers as it is told.
-#[derive(Debug)]
-pub(crate) struct Recorder {
-    pub(crate) done: Mutex<Vec<(CommandId, CommandKind)>>,
-    pub(crate) admit: Mutex<Option<Refusal>>,
-    pub(crate) refuse: Mutex<Option<Refusal>>,
-    pub(crate) gate: Semaphore,
-}
-
-impl Default for Recorder {
-    fn default() -> Self {
-        Self {
-            done: Mutex::default(),
-            admit: Mutex::default(),
-            refuse: Mutex::default(),
-            gate: Semaphore::new(Semaphore::MAX_PERMITS),
-        }
-    }
-}
-
-impl Recorder {
-    pub(crate) fn count(&self) -> usize {
-        self.done.lock().unwrap().len()
-    }
-}
-
-#[async_trait::async_trait]
-impl Execute for Recorder {
-    fn admit(&self, _: &VerifiedCommand) -> Result<(), Refusal> {
-        self.admit.lock().unwrap().clone().map_or(Ok(()), Err)
-    }
-
-    async fn execute(&self, command: &VerifiedCommand) -> Result<Answer, Refusal> {
-        let number = {
-            let mut done = self.done.lock().unwrap();
-            done.push((command.id(), command.kind()));
-            done.len()
-        };
-        drop(self.gate.acquire().await.unwrap());
-        if let Some(refusal) = self.refuse.lock().unwrap().clone() {
-            return Err(refusal);
-        }
-        Ok(Answer {
-            agent: command.agent().cloned(),
-            result: Bytes::from(format!("answer {number}")),
-        })
-    }
-
-    async fn open(
-        &self,
-        command: &VerifiedCommand,
-    ) -> Result<BoxStream<'static, Result<Bytes, Refusal>>, Refusal> {
-        self.done
-            .lock()
-            .unwrap()
-            .push((command.id(), command.kind()));
-        let items = ["one", "two"].map(|text| Ok(Bytes::from(text)));
-        Ok(stream::iter(items).chain(stream::pending()).boxed())
-    }
-}
-
-pub(crate) fn everything() -> Grant {
-    let all = "spawn status list kill kill_all release watch logs result";
-    Grant {
-        commands: all
-            .split(' ')
-            .map(|name| kind::parse(name).unwrap())
-            .collect(),
-        repositories: vec![alias("demo")],
-        profiles: vec![alias("command")],
-        sandboxes: vec![alias("bubblewrap")],
-        max_agents: 8,
-        commands_per_minute: 10_000,
-        limits: Limits::default(),
-    }
-}
-
-/// An identity in a folder that goes with it.
-pub(crate) struct Party {
-    pub(crate) identity: Identity,
-    pub(crate) folder: TempDir,
-}
-
-impl Party {
-    pub(crate) fn new(id: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let identity = Identity::generate(&folder.path().join("identity"), alias(id)).unwrap();
-        Self { identity, folder }
-    }
-
-    /// The signing key itself, for forging.
-    pub(crate) fn signing_key(&self) -> SigningKey {
-        let path = self.folder.path().join("identity/signing.key");
-        let seed = unhex(std::fs::read_to_string(path).unwrap().trim()).unwrap();
-        SigningKey::from_seed(&seed.try_into().unwrap()).unwrap()
-    }
-
-    pub(crate) fn as_hub(&self, connection: &str) -> HubPeer {
-        let public = self.identity.public();
-        HubPeer {
-            id: alias(connection),
-            epoch: 1,
-            state: ConnectionState::Active,
-            hub: public.id,
-            signing_key: public.signing_key,
-            tls_key: public.tls_key,
-            grant: everything(),
-        }
-    }
-
-    pub(crate) fn as_spoke(&self, connection: &str, address: SocketAddr) -> SpokePeer {
-        let public = self.identity.public();
-        SpokePeer {
-            id: alias(connection),
-            epoch: 1,
-            state: ConnectionState::Active,
-            site: public.id.clone(),
-            spoke: public.id,
-            address: address.to_string(),
-            signing_key: public.signing_key,
-            tls_key: public.tls_key,
-        }
-    }
-}
-
 /// A running spoke.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -194,7 +64,7 @@ pub(crate) struct Running {
 pub(crate) async fn serve(
     party: &Party,
     hubs: Vec<HubPeer>,
-    store: Arc<TestStore>,
+    store: Arc<dyn StateStore>,
     clock: Arc<TestClock>,
     memory: Memory,
 ) -> Running {
@@ -228,7 +98,7 @@ pub(crate) async fn serve(
 pub(crate) struct World {
     pub(crate) hub: Party,
     pub(crate) spoke: Party,
-    pub(crate) store: Arc<TestStore>,
+    pub(crate) store: Arc<MemoryStore>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) running: Running,
     pub(crate) side: HubSide,
@@ -290,7 +160,7 @@ impl World {
 
     pub(crate) async fn with(change: impl FnOnce(&mut HubPeer)) -> Self {
         let (hub, spoke) = (Party::new("hub-berlin"), Party::new("spoke-alpha"));
-        let (store, clock) = (Arc::<TestStore>::default(), TestClock::new());
+        let (store, clock) = (Arc::<MemoryStore>::default(), TestClock::new());
         let mut peer = hub.as_hub("berlin-1");
         change(&mut peer);
         let running = serve(

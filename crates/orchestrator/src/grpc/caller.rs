@@ -1,8 +1,8 @@
 //! Who asks, and what they may see.
 
 use crate::lifecycle::Quota;
-use mosaic_common::agent::{AgentRecord, Limits};
 use mosaic_common::Alias;
+use mosaic_common::agent::{AgentRecord, Limits};
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -31,7 +31,9 @@ impl Caller {
     pub fn name(&self) -> String {
         match self {
             Self::Local { uid } => format!("local:{uid}"),
-            Self::Hub { connection, client, .. } => format!("{connection}/{client}"),
+            Self::Hub {
+                connection, client, ..
+            } => format!("{connection}/{client}"),
         }
     }
 
@@ -49,9 +51,14 @@ impl Caller {
     pub fn quota(&self) -> Option<Quota> {
         match self {
             Self::Local { .. } => None,
-            Self::Hub { connection, max_agents, .. } => {
-                Some(Quota { connection: connection.clone(), agents: *max_agents })
-            }
+            Self::Hub {
+                connection,
+                max_agents,
+                ..
+            } => Some(Quota {
+                connection: connection.clone(),
+                agents: *max_agents,
+            }),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `OperatorService` for the local operator: connections and recorded commands.
 
+use mosaic_common::Alias;
 use mosaic_common::proto::federation::v1 as pb;
 use mosaic_common::proto::federation::v1::operator_service_server::OperatorService;
-use mosaic_common::Alias;
 use mosaic_federation::connection::{Connections, HubPeer};
 use mosaic_federation::record::Records;
 use std::sync::Arc;
@@ -20,8 +20,18 @@ pub struct LocalOperator {
 impl LocalOperator {
     /// Over the spoke's connections and its record of commands; `spoke` is its id.
     #[must_use]
-    pub fn new(connections: Arc<Connections<HubPeer>>, records: Records, spoke: Alias, site: Alias) -> Self {
-        Self { connections, records, spoke, site }
+    pub fn new(
+        connections: Arc<Connections<HubPeer>>,
+        records: Records,
+        spoke: Alias,
+        site: Alias,
+    ) -> Self {
+        Self {
+            connections,
+            records,
+            spoke,
+            site,
+        }
     }
 }
 
@@ -32,7 +42,10 @@ impl OperatorService for LocalOperator {
         _: Request<pb::ListConnectionsRequest>,
     ) -> Result<Response<pb::ListConnectionsResponse>, Status> {
         let connections = self.connections.list();
-        let connections = connections.iter().map(|live| live.peer().to_wire(&self.spoke, &self.site)).collect();
+        let connections = connections
+            .iter()
+            .map(|live| live.peer().to_wire(&self.spoke, &self.site))
+            .collect();
         Ok(Response::new(pb::ListConnectionsResponse { connections }))
     }
 
@@ -40,6 +53,8 @@ impl OperatorService for LocalOperator {
         &self,
         request: Request<pb::ListCommandsRequest>,
     ) -> Result<Response<pb::ListCommandsResponse>, Status> {
-        Ok(Response::new(self.records.list(request.get_ref()).await?.into()))
+        Ok(Response::new(
+            self.records.list(request.get_ref()).await?.into(),
+        ))
     }
 }

@@ -7,7 +7,7 @@ use mosaic_common::agent::wire::{parse_agent_id, parse_spec, parse_state};
 use mosaic_common::agent::{AgentRecord, AgentState};
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, CommandId, Reason, Refusal};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Agents on a page when the request does not say, and at most. A page of full agents stays
@@ -38,9 +38,17 @@ impl Requests {
     }
 
     /// Says whether a spawn would be refused now, without any effect.
-    pub(super) fn admit(&self, caller: &Caller, command: CommandId, request: &pb::SpawnRequest) -> Result<(), Refusal> {
+    pub(super) fn admit(
+        &self,
+        caller: &Caller,
+        command: CommandId,
+        request: &pb::SpawnRequest,
+    ) -> Result<(), Refusal> {
         self.check_site(&request.site)?;
-        let spec = parse_spec(request.spec.as_ref().unwrap_or(&pb::AgentSpec::default()), command)?;
+        let spec = parse_spec(
+            request.spec.as_ref().unwrap_or(&pb::AgentSpec::default()),
+            command,
+        )?;
         self.agents.deps().spawner.resolve(spec, caller.most())?;
         self.agents.gate().check(caller.quota().as_ref())
     }
@@ -52,9 +60,16 @@ impl Requests {
         request: pb::SpawnRequest,
     ) -> Result<pb::SpawnResponse, Refusal> {
         self.check_site(&request.site)?;
-        let spec = request.spec.ok_or_else(|| Refusal::invalid("spec", "must be set"))?;
-        let (deps, site) = (self.agents.deps(), self.agents.deps().journal.site().clone());
-        let spec = deps.spawner.resolve(parse_spec(&spec, command_id)?, caller.most())?;
+        let spec = request
+            .spec
+            .ok_or_else(|| Refusal::invalid("spec", "must be set"))?;
+        let (deps, site) = (
+            self.agents.deps(),
+            self.agents.deps().journal.site().clone(),
+        );
+        let spec = deps
+            .spawner
+            .resolve(parse_spec(&spec, command_id)?, caller.most())?;
         let record = AgentRecord {
             spec,
             site,
@@ -78,16 +93,30 @@ impl Requests {
                 None => return Err(refusal),
             },
         };
-        Ok(pb::SpawnResponse { agent: Some((&agent).into()) })
+        Ok(pb::SpawnResponse {
+            agent: Some((&agent).into()),
+        })
     }
 
-    pub(super) async fn get(&self, caller: &Caller, request: pb::GetRequest) -> Result<pb::GetResponse, Refusal> {
+    pub(super) async fn get(
+        &self,
+        caller: &Caller,
+        request: pb::GetRequest,
+    ) -> Result<pb::GetResponse, Refusal> {
         self.check_site(&request.site)?;
-        let record = self.visible(caller, &parse_agent_id(&request.agent_id)?).await?;
-        Ok(pb::GetResponse { agent: Some((&record).into()) })
+        let record = self
+            .visible(caller, &parse_agent_id(&request.agent_id)?)
+            .await?;
+        Ok(pb::GetResponse {
+            agent: Some((&record).into()),
+        })
     }
 
-    pub(super) async fn list(&self, caller: &Caller, request: pb::ListRequest) -> Result<pb::ListResponse, Refusal> {
+    pub(super) async fn list(
+        &self,
+        caller: &Caller,
+        request: pb::ListRequest,
+    ) -> Result<pb::ListResponse, Refusal> {
         self.check_site(&request.site)?;
         let wanted = Filter::parse(&request)?;
         let size = match request.page_size as usize {
@@ -98,12 +127,20 @@ impl Requests {
         let mut agents = Vec::new();
         let journal = &self.agents.deps().journal;
         loop {
-            let page = journal.scan(before, PAGE.1).await.map_err(|e| crate::journal::unavailable(&e))?;
+            let page = journal
+                .scan(before, PAGE.1)
+                .await
+                .map_err(|e| crate::journal::unavailable(&e))?;
             let last_page = page.len() < PAGE.1;
             for (number, record) in page {
                 if agents.len() == size {
-                    let next_page_token = before.map(|number| number.to_string()).unwrap_or_default();
-                    return Ok(pb::ListResponse { agents, next_page_token, unreachable: Vec::new() });
+                    let next_page_token =
+                        before.map(|number| number.to_string()).unwrap_or_default();
+                    return Ok(pb::ListResponse {
+                        agents,
+                        next_page_token,
+                        unreachable: Vec::new(),
+                    });
                 }
                 before = Some(number);
                 if caller.sees(&record) && wanted.takes(&record) {
@@ -111,7 +148,10 @@ impl Requests {
                 }
             }
             if last_page {
-                return Ok(pb::ListResponse { agents, ..Default::default() });
+                return Ok(pb::ListResponse {
+                    agents,
+                    ..Default::default()
+                });
             }
         }
     }
@@ -129,11 +169,21 @@ impl Requests {
             None => self.agents.deps().stop_grace,
             Some(grace) => parse_grace(grace)?,
         };
-        if let Some(record) = self.agents.get(&agent).await?.filter(|record| !caller.sees(record)) {
+        if let Some(record) = self
+            .agents
+            .get(&agent)
+            .await?
+            .filter(|record| !caller.sees(record))
+        {
             return Err(not_found(record.id()));
         }
-        let (outcome, agent, detail) = told(&killswitch::kill(&self.agents, &agent, &order, grace).await?);
-        Ok(pb::KillResponse { outcome: outcome.into(), agent, detail })
+        let (outcome, agent, detail) =
+            told(&killswitch::kill(&self.agents, &agent, &order, grace).await?);
+        Ok(pb::KillResponse {
+            outcome: outcome.into(),
+            agent,
+            detail,
+        })
     }
 
     pub(super) async fn kill_all(
@@ -155,7 +205,10 @@ impl Requests {
                 detail,
             }
         });
-        Ok(pb::KillAllResponse { results: results.collect(), unreachable: Vec::new() })
+        Ok(pb::KillAllResponse {
+            results: results.collect(),
+            unreachable: Vec::new(),
+        })
     }
 
     pub(super) async fn release(
@@ -167,13 +220,22 @@ impl Requests {
         self.check_site(&request.site)?;
         let was = killswitch::release(&self.agents, &order(caller, command, "")?).await?;
         let site = self.agents.deps().journal.site().to_string();
-        Ok(pb::ReleaseResponse { released: was.then_some(site).into_iter().collect(), unreachable: Vec::new() })
+        Ok(pb::ReleaseResponse {
+            released: was.then_some(site).into_iter().collect(),
+            unreachable: Vec::new(),
+        })
     }
 
     /// The agent, if there is one that the caller may know of.
-    pub(super) async fn visible(&self, caller: &Caller, agent: &AgentId) -> Result<AgentRecord, Refusal> {
+    pub(super) async fn visible(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+    ) -> Result<AgentRecord, Refusal> {
         let record = self.agents.get(agent).await?;
-        record.filter(|record| caller.sees(record)).ok_or_else(|| not_found(agent))
+        record
+            .filter(|record| caller.sees(record))
+            .ok_or_else(|| not_found(agent))
     }
 
     /// A spoke answers for itself only.
@@ -182,7 +244,10 @@ impl Requests {
         if site.is_empty() || site == own.as_str() {
             return Ok(());
         }
-        Err(Refusal::new(Reason::SiteUnknown, format!("this is {own}; ask a hub for another site")))
+        Err(Refusal::new(
+            Reason::SiteUnknown,
+            format!("this is {own}; ask a hub for another site"),
+        ))
     }
 }
 
@@ -190,12 +255,14 @@ impl Requests {
 struct Filter {
     states: Vec<AgentState>,
     task: String,
-    labels: HashMap<String, String>,
+    labels: BTreeMap<String, String>,
 }
 
 impl Filter {
     fn parse(request: &pb::ListRequest) -> Result<Self, Refusal> {
-        let state = |wire: &i32| parse_state(*wire).ok_or_else(|| Refusal::invalid("states", "unknown state"));
+        let state = |wire: &i32| {
+            parse_state(*wire).ok_or_else(|| Refusal::invalid("states", "unknown state"))
+        };
         Ok(Self {
             states: request.states.iter().map(state).collect::<Result<_, _>>()?,
             task: request.task_id.clone(),
@@ -206,7 +273,10 @@ impl Filter {
     fn takes(&self, record: &AgentRecord) -> bool {
         (self.states.is_empty() || self.states.contains(&record.state))
             && (self.task.is_empty() || self.task == record.spec.task_id.as_str())
-            && self.labels.iter().all(|(key, value)| record.spec.labels.get(key) == Some(value))
+            && self
+                .labels
+                .iter()
+                .all(|(key, value)| record.spec.labels.get(key) == Some(value))
     }
 }
 
@@ -223,13 +293,20 @@ fn parse_page(token: &str) -> Result<Option<u64>, Refusal> {
     if token.is_empty() {
         return Ok(None);
     }
-    token.parse().map(Some).map_err(|_| Refusal::invalid("page_token", "must be the next_page_token of an answer"))
+    token
+        .parse()
+        .map(Some)
+        .map_err(|_| Refusal::invalid("page_token", "must be the next_page_token of an answer"))
 }
 
 fn parse_grace(wire: prost_types::Duration) -> Result<Duration, Refusal> {
-    let grace = Duration::try_from(wire).map_err(|_| Refusal::invalid("grace", "must not be negative"))?;
+    let grace =
+        Duration::try_from(wire).map_err(|_| Refusal::invalid("grace", "must not be negative"))?;
     if grace > GRACE_MAX {
-        return Err(Refusal::invalid("grace", format!("at most {} seconds", GRACE_MAX.as_secs())));
+        return Err(Refusal::invalid(
+            "grace",
+            format!("at most {} seconds", GRACE_MAX.as_secs()),
+        ));
     }
     Ok(grace)
 }
@@ -240,7 +317,12 @@ fn order(caller: &Caller, command: CommandId, reason: &str) -> Result<Order, Ref
         return Err(Refusal::invalid("reason", problem));
     }
     let connection = caller.connection().cloned();
-    Ok(Order { command, by: caller.name(), reason: reason.to_owned(), connection })
+    Ok(Order {
+        command,
+        by: caller.name(),
+        reason: reason.to_owned(),
+        connection,
+    })
 }
 
 fn not_found(agent: &AgentId) -> Refusal {
@@ -251,7 +333,9 @@ fn told(killed: &Killed) -> (pb::KillOutcome, Option<pb::Agent>, String) {
     let agent = |record: &AgentRecord| Some(record.into());
     match killed {
         Killed::Dead(record) => (pb::KillOutcome::Killed, agent(record), String::new()),
-        Killed::AlreadyEnded(record) => (pb::KillOutcome::AlreadyEnded, agent(record), String::new()),
+        Killed::AlreadyEnded(record) => {
+            (pb::KillOutcome::AlreadyEnded, agent(record), String::new())
+        }
         Killed::NeverStarted => (pb::KillOutcome::NeverStarted, None, String::new()),
         Killed::NotProved(record, why) => (pb::KillOutcome::NotProved, agent(record), why.clone()),
     }

@@ -5,8 +5,8 @@ use crate::journal::unavailable;
 use crate::lifecycle::Agents;
 use crate::output;
 use crate::worktrees::{self, Patch, ResultItem};
-use mosaic_common::agent::wire::{parse_agent_id, rescue_ref, wire_event};
 use mosaic_common::agent::AgentRecord;
+use mosaic_common::agent::wire::{parse_agent_id, rescue_ref, wire_event};
 use mosaic_common::proto::CHUNK;
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, Reason, Refusal};
@@ -34,9 +34,18 @@ impl Requests {
         request: pb::WatchRequest,
     ) -> Result<Answers<pb::WatchResponse>, Refusal> {
         self.check_site(&request.site)?;
-        let only = if request.agent_id.is_empty() { None } else { Some(parse_agent_id(&request.agent_id)?) };
+        let only = if request.agent_id.is_empty() {
+            None
+        } else {
+            Some(parse_agent_id(&request.agent_id)?)
+        };
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let watch = Watch { agents: self.agents().clone(), caller: caller.clone(), only, sender };
+        let watch = Watch {
+            agents: self.agents().clone(),
+            caller: caller.clone(),
+            only,
+            sender,
+        };
         tokio::spawn(watch.run(request.after, request.no_follow));
         Ok(ReceiverStream::new(receiver))
     }
@@ -47,7 +56,9 @@ impl Requests {
         request: pb::LogsRequest,
     ) -> Result<Answers<pb::LogsResponse>, Refusal> {
         self.check_site(&request.site)?;
-        let record = self.visible(caller, &parse_agent_id(&request.agent_id)?).await?;
+        let record = self
+            .visible(caller, &parse_agent_id(&request.agent_id)?)
+            .await?;
         let (sender, receiver) = mpsc::channel(AHEAD);
         let agents = self.agents().clone();
         tokio::spawn(async move {
@@ -64,15 +75,29 @@ impl Requests {
         request: pb::ResultRequest,
     ) -> Result<Answers<pb::ResultResponse>, Refusal> {
         self.check_site(&request.site)?;
-        let record = self.visible(caller, &parse_agent_id(&request.agent_id)?).await?;
+        let record = self
+            .visible(caller, &parse_agent_id(&request.agent_id)?)
+            .await?;
         if !record.state.is_final() {
-            return Err(Refusal::new(Reason::ResultNotReady, format!("the agent is {}", record.state.as_str())));
+            return Err(Refusal::new(
+                Reason::ResultNotReady,
+                format!("the agent is {}", record.state.as_str()),
+            ));
         }
         let missing = |what: &str| Refusal::new(Reason::ResultMissing, what);
-        let repository = record.spec.repository.clone().ok_or_else(|| missing("the agent had no repository"))?;
-        let rescued = record.cleanup.as_ref().and_then(|report| report.rescue_commit.as_ref());
+        let repository = record
+            .spec
+            .repository
+            .clone()
+            .ok_or_else(|| missing("the agent had no repository"))?;
+        let rescued = record
+            .cleanup
+            .as_ref()
+            .and_then(|report| report.rescue_commit.as_ref());
         if rescued.is_none() {
-            return Err(missing("nothing of the agent is rescued; its cleanup report says why"));
+            return Err(missing(
+                "nothing of the agent is rescued; its cleanup report says why",
+            ));
         }
         let patch = match request.format() {
             pb::ResultFormat::Unspecified | pb::ResultFormat::Summary => Patch::Omit,
@@ -125,10 +150,16 @@ impl Watch {
     /// Sends a page of events. Returns the last sequence looked at; `None` if the reader is gone.
     async fn send_after(&self, after: u64) -> Result<Option<u64>, Refusal> {
         let journal = &self.agents.deps().journal;
-        let (first_kept, events) = journal.events(after, PAGE).await.map_err(|e| unavailable(&e))?;
+        let (first_kept, events) = journal
+            .events(after, PAGE)
+            .await
+            .map_err(|e| unavailable(&e))?;
         let mut seen = after;
         if first_kept > after + 1 {
-            let gap = pb::Gap { first: after + 1, last: first_kept - 1 };
+            let gap = pb::Gap {
+                first: after + 1,
+                last: first_kept - 1,
+            };
             if !self.send(pb::watch_response::Item::Gap(gap)).await {
                 return Ok(None);
             }
@@ -136,7 +167,10 @@ impl Watch {
         }
         for (sequence, event) in events {
             seen = sequence;
-            let wanted = self.only.as_ref().is_none_or(|agent| *agent == event.agent_id);
+            let wanted = self
+                .only
+                .as_ref()
+                .is_none_or(|agent| *agent == event.agent_id);
             if !wanted || !self.may_see(&event.agent_id).await? {
                 continue;
             }
@@ -157,7 +191,10 @@ impl Watch {
     }
 
     async fn send(&self, item: pb::watch_response::Item) -> bool {
-        self.sender.send(Ok(pb::WatchResponse { item: Some(item) })).await.is_ok()
+        self.sender
+            .send(Ok(pb::WatchResponse { item: Some(item) }))
+            .await
+            .is_ok()
     }
 }
 
@@ -171,7 +208,9 @@ async fn send_logs(
     let file = agents.deps().spawner.output_file(&record.spec);
     let mut cursor = request.cursor;
     loop {
-        let alive = agents.watch(record.id()).is_some_and(|record| !record.borrow().state.is_final());
+        let alive = agents
+            .watch(record.id())
+            .is_some_and(|record| !record.borrow().state.is_final());
         let chunks = read_output(file.clone(), cursor).await?;
         let nothing = chunks.is_empty();
         for chunk in chunks {
@@ -218,8 +257,11 @@ fn bad_cursor(error: &output::Error) -> Refusal {
     match error {
         output::Error::Cursor(_) => Refusal::invalid("cursor", error),
         output::Error::Format | output::Error::Read(_) => {
-            tracing::error!(error = %crate::spawner::in_full(error), "output cannot be read");
-            Refusal::new(Reason::Internal, "the output cannot be read; the spoke's log says why")
+            tracing::error!(error = %mosaic_common::in_full(error), "output cannot be read");
+            Refusal::new(
+                Reason::Internal,
+                "the output cannot be read; the spoke's log says why",
+            )
         }
     }
 }
@@ -241,21 +283,36 @@ async fn forward(
                 deletions: summary.deletions,
                 commits: summary.commits,
             }),
-            ResultItem::Commit(worktrees::Commit { id, subject, author, rescue }) => {
-                Item::Commit(pb::Commit { id, subject, author, rescue })
-            }
+            ResultItem::Commit(worktrees::Commit {
+                id,
+                subject,
+                author,
+                rescue,
+            }) => Item::Commit(pb::Commit {
+                id,
+                subject,
+                author,
+                rescue,
+            }),
             ResultItem::Patch(patch) => Item::Patch(patch),
         };
-        if sender.send(Ok(pb::ResultResponse { item: Some(item) })).await.is_err() {
+        if sender
+            .send(Ok(pb::ResultResponse { item: Some(item) }))
+            .await
+            .is_err()
+        {
             return;
         }
     }
 }
 
 fn not_read(error: &worktrees::Error) -> Refusal {
-    tracing::error!(error = %crate::spawner::in_full(error), "result cannot be read");
+    tracing::error!(error = %mosaic_common::in_full(error), "result cannot be read");
     match error {
         worktrees::Error::NoRescue(_) => Refusal::new(Reason::ResultMissing, error.to_string()),
-        _ => Refusal::new(Reason::Internal, "the result cannot be read; the spoke's log says why"),
+        _ => Refusal::new(
+            Reason::Internal,
+            "the result cannot be read; the spoke's log says why",
+        ),
     }
 }

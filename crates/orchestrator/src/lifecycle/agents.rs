@@ -18,13 +18,6 @@ const MAILBOX: usize = 4;
 /// Rows read at once when the register is filled.
 const PAGE: usize = 500;
 
-/// How many agents run at once and how many wait.
-#[derive(Debug, Clone, Copy)]
-pub struct Capacity {
-    /// At once.
-    pub running: usize,
-}
-
 /// The register of agents that are alive.
 #[derive(Debug, Clone)]
 pub struct Agents {
@@ -57,13 +50,13 @@ pub enum Ended {
 }
 
 impl Agents {
-    /// An empty register.
+    /// An empty register, of which at most `running` agents run at once.
     #[must_use]
-    pub fn new(deps: Deps, gate: Gate, capacity: Capacity) -> Self {
+    pub fn new(deps: Deps, gate: Gate, running: usize) -> Self {
         let shared = Shared {
             deps: Arc::new(deps),
             gate,
-            slots: Arc::new(Semaphore::new(capacity.running)),
+            slots: Arc::new(Semaphore::new(running)),
             live: Mutex::default(),
             tasks: TaskTracker::new(),
             give_up: CancellationToken::new(),

@@ -1,8 +1,9 @@
 //! The task that owns one agent. It alone changes the agent's state.
 
 use super::{Deps, End, Pass, follow};
-use crate::{cleanup, spawner::in_full};
+use crate::cleanup;
 use mosaic_common::agent::{AgentRecord, AgentState, Cause};
+use mosaic_common::in_full;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::sleep;

@@ -41,7 +41,7 @@ async fn program(deps: &Deps, record: &AgentRecord) -> Cause {
     };
     let ending = match sandbox.wait(record.id()).await {
         Ok(ending) => ending,
-        Err(error) => return lost(crate::spawner::in_full(&error)),
+        Err(error) => return lost(mosaic_common::in_full(&error)),
     };
     let profile = record
         .spec

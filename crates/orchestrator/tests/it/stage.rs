@@ -10,7 +10,7 @@ use mosaic_testkit::sandbox::FakeSandbox;
 use mosaic_testkit::worktrees::FakeWorktrees;
 use orchestrator::journal::Journal;
 use orchestrator::killswitch;
-use orchestrator::lifecycle::{Agents, Capacity, Deps, Gate};
+use orchestrator::lifecycle::{Agents, Deps, Gate};
 use orchestrator::profile::Profile;
 use orchestrator::sandboxes::Sandboxes;
 use orchestrator::spawner::Spawner;
@@ -84,7 +84,7 @@ impl Stage {
             journal,
             stop_grace: Duration::from_secs(1),
         };
-        let agents = Agents::new(deps, Gate::new(4, latches), Capacity { running });
+        let agents = Agents::new(deps, Gate::new(4, latches), running);
         Self {
             agents,
             sandbox,

@@ -1,73 +1,60 @@
-//! The database's tables and settings.
+//! The tables in the file, and which version of them this program knows.
 
-use crate::Table;
-use rusqlite::{Connection, OpenFlags};
-use std::path::Path;
-use std::time::Duration;
+use super::Freshness;
+use super::file::Failure;
+use rusqlite::{Connection, TransactionBehavior};
 
-/// The layout below. Another number is another layout, which this code must not touch.
+/// The version of [`TABLES`]. Raised, with a step that converts, whenever they change.
 const VERSION: i64 = 1;
 
-/// How long to wait for another process's transaction, which takes milliseconds.
-const BUSY: Duration = Duration::from_secs(5);
-
-/// `counters` keeps what must never be given twice, even when every row is gone.
-const LAYOUT: &str = "
+/// `AUTOINCREMENT` is what keeps a number or a sequence from being used again after its row
+/// has gone; it takes part in a rollback, so that sequences have no gaps.
+const TABLES: &str = "
     CREATE TABLE rows (
-        tab INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL, value BLOB NOT NULL,
-        PRIMARY KEY (tab, key)) WITHOUT ROWID;
-    CREATE UNIQUE INDEX rows_by_number ON rows (tab, number);
-    CREATE TABLE events (sequence INTEGER PRIMARY KEY, value BLOB NOT NULL);
-    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-    INSERT INTO counters VALUES ('row', 0), ('event', 0);
-    PRAGMA user_version = 1;
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        part   INTEGER NOT NULL,
+        key    TEXT NOT NULL,
+        value  BLOB NOT NULL,
+        UNIQUE (part, key)
+    ) STRICT;
+    CREATE INDEX rows_by_number ON rows (part, number);
+    CREATE TABLE events (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        value    BLOB NOT NULL
+    ) STRICT;
 ";
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// The number of a table in `rows`. Never changed: it stands on disk.
-pub(super) fn number(table: Table) -> i64 {
-    match table {
-        Table::Agents => 1,
-        Table::Claims => 2,
-        Table::Commands => 3,
-        Table::Tokens => 4,
-        Table::Meta => 5,
+/// Makes the tables in an empty file, or checks the file that is there.
+///
+/// An empty file counts as created: it is what a crash between the two leaves, and like a
+/// new one it remembers nothing.
+pub(super) fn ensure(connection: &mut Connection) -> Result<Freshness, Failure> {
+    let making = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let things: i64 =
+        making.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if things == 0 && version(&making)? == 0 {
+        making.execute_batch(TABLES)?;
+        making.pragma_update(None, "user_version", VERSION)?;
+        making.commit()?;
+        return Ok(Freshness::Created);
     }
+    making.finish()?;
+    check(connection)?;
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(Failure::Damaged(None));
+    }
+    Ok(Freshness::Found)
 }
 
-/// Opens a database to write, and lays it out if it is empty.
-pub(super) fn open(file: &Path) -> Result<Connection, Failure> {
-    let mut connection = Connection::open(file)?;
-    connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL, not WAL's usual NORMAL: that loses the last commits when the power goes.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    let layout = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if version(&layout)? == 0 {
-        layout.execute_batch(LAYOUT)?;
+/// Checks that this program knows the version of the file.
+pub(super) fn check(connection: &Connection) -> Result<(), Failure> {
+    let found = version(connection)?;
+    if found == VERSION {
+        return Ok(());
     }
-    layout.commit()?;
-    check(&connection)?;
-    Ok(connection)
-}
-
-/// Opens a database strictly to read.
-pub(super) fn open_read_only(file: &Path) -> Result<Connection, Failure> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_timeout(BUSY)?;
-    check(&connection)?;
-    Ok(connection)
-}
-
-fn check(connection: &Connection) -> Result<(), Failure> {
-    match version(connection)? {
-        VERSION => Ok(()),
-        other => {
-            Err(format!("its layout is version {other}, and this program knows {VERSION}").into())
-        }
-    }
+    let known = VERSION;
+    Err(Failure::Version { found, known })
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

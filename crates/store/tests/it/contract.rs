@@ -1,199 +1,288 @@
-//! What every store does, run against each.
+//! What every store does. Each function is one claim, run on the fake and on the real one.
 
-use mosaic_store::{EmbeddedStore, Error, MemoryStore, Row, StateStore, Table, Write};
-use proptest::prelude::*;
-use std::collections::BTreeMap;
+use crate::writes::{append, create, delete, numbers, put, rows, sequences};
+use mosaic_store::{EmbeddedStore, Error, MemoryStore, StateStore, Table, Write};
 use std::sync::Arc;
 
-macro_rules! contract {
-    ($($(#[$doc:meta])* async fn $name:ident($store:ident) $body:block)*) => {
-        $(async fn $name($store: Arc<dyn StateStore>) $body)*
-
-        mod embedded {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                let folder = tempfile::tempdir().unwrap();
-                let (store, _) = EmbeddedStore::open(folder.path()).unwrap();
-                super::$name(Arc::new(store)).await;
+macro_rules! on_both {
+    ($($claim:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $claim() {
+                super::$claim(super::Arc::new(super::MemoryStore::new())).await;
             })*
         }
-
-        mod memory {
-            use super::*;
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(Arc::new(MemoryStore::default())).await;
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $claim() {
+                let folder = tempfile::tempdir().unwrap();
+                let (store, _) = super::EmbeddedStore::open(folder.path()).unwrap();
+                super::$claim(super::Arc::new(store)).await;
             })*
         }
     };
 }
 
-fn put(key: &str, value: &str) -> Write {
-    Write::Put(Table::Agents, key.into(), value.into())
+on_both! {
+    a_conflict_in_a_batch_writes_nothing_of_it,
+    a_conflict_returns_what_is_there,
+    create_sees_the_writes_before_it_in_its_batch,
+    put_keeps_the_number,
+    a_row_made_again_has_a_new_number,
+    numbers_rise_across_tables,
+    tables_do_not_share_keys,
+    delete_of_a_missing_row_succeeds,
+    scan_is_newest_first_and_pages_by_number,
+    values_are_exact_bytes,
+    keys_are_exact_text,
+    sequences_are_gapless_under_many_writers,
+    one_writer_wins_a_create,
+    events_resume_from_any_cursor,
+    a_cursor_past_the_head_reads_nothing,
+    forgetting_moves_the_first_kept_and_renumbers_nothing,
+    forgetting_ahead_of_the_head_takes_no_later_event,
+    head_wakes_and_is_never_behind_an_answer,
+    a_bulk_of_events_wakes_once,
+    a_new_watch_has_no_news,
 }
 
-fn create(key: &str, value: &str) -> Write {
-    Write::Create(Table::Agents, key.into(), value.into())
+type Store = Arc<dyn StateStore>;
+
+async fn a_conflict_in_a_batch_writes_nothing_of_it(store: Store) {
+    store.apply(vec![put("a", "1")]).await.unwrap();
+    let batch = vec![put("a", "2"), append("x"), put("b", "1"), create("a", "3")];
+    assert!(matches!(
+        store.apply(batch).await,
+        Err(Error::Exists { .. })
+    ));
+    assert_eq!(rows(&*store).await, [("a".into(), "1".into())]);
+    assert_eq!(sequences(&*store).await, Vec::<u64>::new());
+    assert_eq!(store.apply(vec![append("y")]).await.unwrap(), [1]);
 }
 
-fn append(value: &str) -> Write {
-    Write::Append(value.into())
+async fn a_conflict_returns_what_is_there(store: Store) {
+    store.apply(vec![create("a", "first")]).await.unwrap();
+    let Err(Error::Exists { key, value }) = store.apply(vec![create("a", "second")]).await else {
+        panic!("the second must be refused");
+    };
+    assert_eq!((key.as_str(), value.as_slice()), ("a", &b"first"[..]));
 }
 
-fn keys(rows: &[Row]) -> Vec<&str> {
-    rows.iter().map(|row| row.key.as_str()).collect()
+async fn create_sees_the_writes_before_it_in_its_batch(store: Store) {
+    store.apply(vec![put("a", "old")]).await.unwrap();
+    let again = vec![delete("a"), create("a", "new")];
+    store.apply(again).await.unwrap();
+    assert_eq!(rows(&*store).await, [("a".into(), "new".into())]);
+
+    let twice = vec![put("b", "1"), create("b", "2")];
+    let Err(Error::Exists { value, .. }) = store.apply(twice).await else {
+        panic!("its own row must refuse it");
+    };
+    assert_eq!(value, b"1");
+    assert_eq!(store.get(Table::Agents, "b").await.unwrap(), None);
 }
 
-contract! {
-    async fn a_batch_is_written_whole_or_not_at_all(store) {
-        store.apply(vec![create("taken", "first")]).await.unwrap();
-        let refused = store.apply(vec![put("new", "x"), append("e"), create("taken", "second"), append("f")]).await;
-        let Err(Error::Exists { key, value }) = refused else { panic!("{refused:?}") };
-        assert_eq!((key.as_str(), value.as_slice()), ("taken", b"first".as_slice()));
-        assert_eq!(store.get(Table::Agents, "new").await.unwrap(), None);
-        assert_eq!(store.get(Table::Agents, "taken").await.unwrap(), Some(b"first".to_vec()));
-        assert!(store.events(0, 10).await.unwrap().events.is_empty());
-        assert_eq!(store.apply(vec![append("g")]).await.unwrap(), [1]);
-    }
+async fn put_keeps_the_number(store: Store) {
+    store
+        .apply(vec![put("a", "1"), put("b", "1")])
+        .await
+        .unwrap();
+    let before = numbers(&*store).await;
+    store.apply(vec![put("a", "2")]).await.unwrap();
+    assert_eq!(numbers(&*store).await, before);
+    let expected = [("b".into(), "1".into()), ("a".into(), "2".into())];
+    assert_eq!(rows(&*store).await, expected);
+}
 
-    async fn values_come_back_as_the_exact_bytes(store) {
-        for value in [vec![], vec![0, 255, 10, 13], vec![b'x'; 100_000]] {
-            store.apply(vec![Write::Put(Table::Meta, "v".into(), value.clone())]).await.unwrap();
-            assert_eq!(store.get(Table::Meta, "v").await.unwrap(), Some(value));
-        }
-        store.apply(vec![Write::Delete(Table::Meta, "v".into()), Write::Delete(Table::Meta, "none".into())]).await.unwrap();
-        assert_eq!(store.get(Table::Meta, "v").await.unwrap(), None);
-    }
+async fn a_row_made_again_has_a_new_number(store: Store) {
+    store.apply(vec![put("a", "1")]).await.unwrap();
+    let first = numbers(&*store).await[0];
+    store.apply(vec![delete("a")]).await.unwrap();
+    store.apply(vec![put("a", "1")]).await.unwrap();
+    assert!(numbers(&*store).await[0] > first);
+}
 
-    async fn a_scan_goes_from_new_to_old_and_pages(store) {
-        for key in ["a", "b", "c", "d"] {
-            store.apply(vec![put(key, "1"), Write::Put(Table::Tokens, key.into(), vec![])]).await.unwrap();
-        }
-        store.apply(vec![put("a", "2")]).await.unwrap(); // keeps its number
-        let first = store.scan(Table::Agents, None, 3).await.unwrap();
-        assert_eq!(keys(&first), ["d", "c", "b"]);
-        let rest = store.scan(Table::Agents, Some(first[2].number), 3).await.unwrap();
-        assert_eq!((keys(&rest), rest[0].value.as_slice()), (vec!["a"], b"2".as_slice()));
-        assert!(store.scan(Table::Agents, Some(rest[0].number), 3).await.unwrap().is_empty());
-    }
+async fn numbers_rise_across_tables(store: Store) {
+    let token = Write::Put(Table::Tokens, "t".into(), vec![]);
+    store
+        .apply(vec![put("a", "1"), token, put("b", "1")])
+        .await
+        .unwrap();
+    let token = store.scan(Table::Tokens, None, 1).await.unwrap()[0].number;
+    let agents = numbers(&*store).await;
+    assert!(agents[1] < token && token < agents[0], "{agents:?} {token}");
+}
 
-    async fn sixty_four_writers_get_sequences_without_a_gap(store) {
-        let writers = (0..64).map(|writer| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                let mut sequences = Vec::new();
-                for _ in 0..10 {
-                    let batch = vec![append("a"), put(&format!("w{writer}"), "x"), append("b")];
-                    let given = store.apply(batch).await.unwrap();
-                    assert_eq!(given[0] + 1, given[1], "events of one batch stand together");
-                    sequences.extend(given);
-                }
-                sequences
-            })
-        });
-        let mut all = Vec::new();
-        for writer in writers.collect::<Vec<_>>() {
-            all.extend(writer.await.unwrap());
-        }
-        all.sort_unstable();
-        assert_eq!(all, (1..=1280).collect::<Vec<u64>>());
-        assert_eq!(*store.head().borrow(), 1280);
-    }
-
-    async fn events_resume_at_any_cursor(store) {
-        for event in ["1", "2", "3", "4", "5"] {
-            store.apply(vec![append(event)]).await.unwrap();
-        }
-        for after in 0..=5_u64 {
-            let read = store.events(after, 2).await.unwrap();
-            let wanted: Vec<u64> = (after + 1..=5).take(2).collect();
-            assert_eq!(read.events.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), wanted);
-            assert!(read.events.iter().all(|(sequence, value)| sequence.to_string().as_bytes() == value));
-        }
-    }
-
-    async fn forgetting_moves_what_is_kept_and_renumbers_nothing(store) {
-        store.apply(vec![append("1"), append("2"), append("3")]).await.unwrap();
-        assert_eq!(store.events(0, 9).await.unwrap().first_kept, 1);
-        store.apply(vec![Write::ForgetEvents(2)]).await.unwrap();
-        assert_eq!(store.events(0, 9).await.unwrap().first_kept, 3);
-        store.apply(vec![Write::ForgetEvents(3)]).await.unwrap();
-        let none = store.events(0, 9).await.unwrap();
-        assert_eq!((none.first_kept, none.events.len()), (4, 0));
-        assert_eq!(store.apply(vec![append("4")]).await.unwrap(), [4]);
-    }
-
-    async fn a_new_event_wakes_the_watcher(store) {
-        let mut head = store.head();
-        assert_eq!(*head.borrow_and_update(), 0);
-        store.apply(vec![put("k", "no event")]).await.unwrap();
-        assert!(!head.has_changed().unwrap());
-        store.apply(vec![append("e"), append("f")]).await.unwrap();
-        head.changed().await.unwrap();
-        assert_eq!(*head.borrow(), 2);
+async fn tables_do_not_share_keys(store: Store) {
+    let tables = [
+        Table::Agents,
+        Table::Claims,
+        Table::Commands,
+        Table::Tokens,
+        Table::Meta,
+    ];
+    let one_each = |table: Table| Write::Create(table, "k".into(), format!("{table:?}").into());
+    store.apply(tables.map(one_each).to_vec()).await.unwrap();
+    for table in tables {
+        let value = store.get(table, "k").await.unwrap().unwrap();
+        assert_eq!(value, format!("{table:?}").into_bytes());
+        assert_eq!(store.scan(table, None, 9).await.unwrap().len(), 1);
     }
 }
 
-fn write() -> impl Strategy<Value = Write> {
-    let key = || prop::sample::select(vec!["a", "b", "c"]).prop_map(String::from);
-    let value = || prop::collection::vec(any::<u8>(), 0..4);
-    prop_oneof![
-        (key(), value()).prop_map(|(k, v)| Write::Put(Table::Agents, k, v)),
-        (key(), value()).prop_map(|(k, v)| Write::Create(Table::Agents, k, v)),
-        key().prop_map(|k| Write::Delete(Table::Agents, k)),
-        value().prop_map(Write::Append),
-    ]
+async fn delete_of_a_missing_row_succeeds(store: Store) {
+    store.apply(vec![delete("nothing")]).await.unwrap();
 }
 
-/// What a store holds, as plainly as it can be said.
-#[derive(Default, Clone, PartialEq, Debug)]
-struct Model {
-    rows: BTreeMap<String, Vec<u8>>,
-    events: Vec<Vec<u8>>,
+async fn scan_is_newest_first_and_pages_by_number(store: Store) {
+    for key in ["a", "b", "c", "d", "e"] {
+        store.apply(vec![put(key, "")]).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let page = store.scan(Table::Agents, before, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        before = Some(last.number);
+        seen.extend(page.into_iter().map(|row| row.key));
+    }
+    assert_eq!(seen, ["e", "d", "c", "b", "a"]);
+    let all = store.scan(Table::Agents, Some(u64::MAX), usize::MAX).await;
+    assert_eq!(all.unwrap().len(), 5);
 }
 
-impl Model {
-    fn apply(&self, batch: &[Write]) -> Option<Self> {
-        let mut after = self.clone();
-        for write in batch.iter().cloned() {
-            match write {
-                Write::Put(_, key, value) => drop(after.rows.insert(key, value)),
-                Write::Create(_, key, _) if after.rows.contains_key(&key) => return None,
-                Write::Create(_, key, value) => drop(after.rows.insert(key, value)),
-                Write::Delete(_, key) => drop(after.rows.remove(&key)),
-                Write::Append(value) => after.events.push(value),
-                Write::ForgetEvents(_) => unreachable!("not generated"),
+async fn values_are_exact_bytes(store: Store) {
+    let every_byte: Vec<u8> = (0..=255).collect();
+    for value in [vec![], vec![0], every_byte] {
+        let row = Write::Put(Table::Meta, "v".into(), value.clone());
+        let batch = vec![row, Write::Append(value.clone())];
+        let sequence = store.apply(batch).await.unwrap()[0];
+        let read = store.get(Table::Meta, "v").await.unwrap();
+        assert_eq!(read, Some(value.clone()));
+        let read = store.events(sequence - 1, 1).await.unwrap().events;
+        assert_eq!(read, [(sequence, value)]);
+    }
+}
+
+async fn keys_are_exact_text(store: Store) {
+    let keys = ["a", "A", "a ", "a\0b", "ä", "a\u{308}", "%", "'; --"];
+    let batch = keys.iter().map(|key| create(key, key)).collect();
+    store.apply(batch).await.unwrap();
+    for key in keys {
+        let value = store.get(Table::Agents, key).await.unwrap();
+        assert_eq!(value.as_deref(), Some(key.as_bytes()));
+    }
+}
+
+async fn sequences_are_gapless_under_many_writers(store: Store) {
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..64 {
+        let store = Arc::clone(&store);
+        writers.spawn(async move {
+            let mut own = Vec::new();
+            for event in 0..8 {
+                own.extend(store.apply(vec![append("x"), append("y")]).await.unwrap());
+                // Refused batches between them must not take sequences away.
+                let refused = vec![append("z"), create("taken", "")];
+                let made = store.apply(refused).await;
+                own.extend(made.unwrap_or_default());
+                assert!(own.is_sorted(), "writer {writer}, event {event}: {own:?}");
             }
-        }
-        Some(after)
+            own
+        });
+    }
+    let mut given: Vec<u64> = writers.join_all().await.concat();
+    given.sort_unstable();
+    let expected: Vec<u64> = (1..=64 * 8 * 2 + 1).collect();
+    assert_eq!(given, expected);
+    assert_eq!(sequences(&*store).await, expected);
+}
+
+async fn one_writer_wins_a_create(store: Store) {
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..32 {
+        let store = Arc::clone(&store);
+        let value = writer.to_string();
+        writers.spawn(async move {
+            let outcome = store.apply(vec![create("claim", &value)]).await;
+            match outcome {
+                Ok(_) => (true, value),
+                Err(Error::Exists { value, .. }) => (false, String::from_utf8(value).unwrap()),
+                Err(other) => panic!("{other}"),
+            }
+        });
+    }
+    let outcomes = writers.join_all().await;
+    assert_eq!(outcomes.iter().filter(|(won, _)| *won).count(), 1);
+    let winner = &outcomes.iter().find(|(won, _)| *won).unwrap().1;
+    assert!(outcomes.iter().all(|(_, value)| value == winner));
+}
+
+async fn events_resume_from_any_cursor(store: Store) {
+    let batch = (1..=10).map(|event| append(&event.to_string())).collect();
+    assert_eq!(store.apply(batch).await.unwrap(), Vec::from_iter(1..=10));
+    for cursor in 0..=10 {
+        let read = store.events(cursor, 3).await.unwrap();
+        assert_eq!(read.first_kept, 1);
+        let expected: Vec<(u64, Vec<u8>)> = (cursor + 1..=10)
+            .take(3)
+            .map(|event| (event, event.to_string().into_bytes()))
+            .collect();
+        assert_eq!(read.events, expected);
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
-    #[test]
-    fn both_stores_do_what_the_model_does(batches in prop::collection::vec(prop::collection::vec(write(), 1..5), 1..20)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (embedded, _) = EmbeddedStore::open(folder.path()).unwrap();
-        let stores: [Arc<dyn StateStore>; 2] = [Arc::new(embedded), Arc::new(MemoryStore::default())];
-        for store in stores {
-            runtime.block_on(async {
-                let mut model = Model::default();
-                for batch in &batches {
-                    let after = model.apply(batch);
-                    assert_eq!(store.apply(batch.clone()).await.is_ok(), after.is_some());
-                    model = after.unwrap_or(model);
-                }
-                let rows = store.scan(Table::Agents, None, 99).await.unwrap();
-                let events = store.events(0, 999).await.unwrap().events;
-                let held = Model {
-                    rows: rows.into_iter().map(|row| (row.key, row.value)).collect(),
-                    events: events.into_iter().map(|(_, value)| value).collect(),
-                };
-                assert_eq!(held, model);
-            });
-        }
+async fn a_cursor_past_the_head_reads_nothing(store: Store) {
+    store.apply(vec![append("x")]).await.unwrap();
+    for cursor in [1, 2, u64::MAX] {
+        assert!(store.events(cursor, 9).await.unwrap().events.is_empty());
     }
+}
+
+async fn forgetting_moves_the_first_kept_and_renumbers_nothing(store: Store) {
+    assert_eq!(store.events(0, 9).await.unwrap().first_kept, 1);
+    store.apply(vec![append("x"); 4]).await.unwrap();
+    store.apply(vec![Write::ForgetEvents(2)]).await.unwrap();
+    assert_eq!(store.events(0, 9).await.unwrap().first_kept, 3);
+    assert_eq!(sequences(&*store).await, [3, 4]);
+
+    store.apply(vec![Write::ForgetEvents(4)]).await.unwrap();
+    let none = store.events(0, 9).await.unwrap();
+    assert_eq!((none.first_kept, none.events), (5, vec![]));
+    assert_eq!(*store.head().borrow(), 4);
+    assert_eq!(store.apply(vec![append("x")]).await.unwrap(), [5]);
+}
+
+async fn forgetting_ahead_of_the_head_takes_no_later_event(store: Store) {
+    let batch = vec![append("x"), Write::ForgetEvents(u64::MAX), append("y")];
+    assert_eq!(store.apply(batch).await.unwrap(), [1, 2]);
+    assert_eq!(sequences(&*store).await, [2]);
+}
+
+async fn head_wakes_and_is_never_behind_an_answer(store: Store) {
+    let mut head = store.head();
+    assert_eq!(*head.borrow(), 0);
+    let watcher = tokio::spawn(async move { *head.wait_for(|head| *head == 20).await.unwrap() });
+    for _ in 0..20 {
+        let sequence = store.apply(vec![append("x")]).await.unwrap()[0];
+        assert!(*store.head().borrow() >= sequence);
+    }
+    assert_eq!(watcher.await.unwrap(), 20);
+}
+
+async fn a_bulk_of_events_wakes_once(store: Store) {
+    let mut head = store.head();
+    store.apply(vec![append("x"); 500]).await.unwrap();
+    assert!(head.has_changed().unwrap());
+    assert_eq!(*head.borrow_and_update(), 500);
+    store.apply(vec![put("a", "1")]).await.unwrap();
+    assert!(!head.has_changed().unwrap(), "a row is no event");
+}
+
+async fn a_new_watch_has_no_news(store: Store) {
+    store.apply(vec![append("x")]).await.unwrap();
+    let head = store.head();
+    assert!(!head.has_changed().unwrap());
+    assert_eq!(*head.borrow(), 1);
 }

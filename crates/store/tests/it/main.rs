@@ -1,6 +1,13 @@
-//! The store's tests: one contract for the real store and its fake, and what only the real one does.
+//! The store's integration tests: one contract on both stores, and what only a file can do.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // a test may
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, also in a function that several share"
+)]
 
 mod contract;
-mod durability;
+mod crash;
+mod embedded;
+mod model;
+mod refusal;
+mod writes;

@@ -1,3 +1,5 @@
+//! Files that are read, and files that are not.
+
 use super::*;
 
 const KEYS: [&str; 4] = [

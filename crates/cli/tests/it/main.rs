@@ -1,0 +1,13 @@
+//! The real `mosaic` program against a server whose answers are scripted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is a failed test
+
+mod bad_input;
+mod kills;
+mod local;
+mod program;
+mod reading;
+mod refusals;
+mod server;
+mod spawning;
+mod streams;

@@ -1,0 +1,83 @@
+//! The concrete adapters behind the seams, chosen by the configuration. Nobody else names them.
+
+use crate::config::{Config, SandboxName};
+use crate::folders::Folders;
+use crate::sandbox::Sandbox;
+use crate::sandbox::bubblewrap::{self, Bubblewrap};
+use crate::sandbox::cgroup::Cgroups;
+use crate::sandbox::process::ProcessSandbox;
+use crate::sandboxes::Sandboxes;
+use crate::supervise::supervisor;
+use crate::worktrees::{Error, GitWorktrees, Worktrees};
+use mosaic_common::Clock;
+use std::sync::Arc;
+
+/// The data folder's layout, with the uids that agents of a root spoke get.
+pub(crate) fn folders(config: &Config) -> Folders {
+    let first = config.uids.first;
+    Folders::new(&config.data).with_owners(first..first.saturating_add(config.uids.count))
+}
+
+/// Git.
+pub(crate) fn worktrees(
+    config: &Config,
+    folders: &Folders,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Worktrees>, Error> {
+    Ok(Arc::new(GitWorktrees::new(
+        folders.clone(),
+        clock,
+        config.repositories.clone(),
+    )?))
+}
+
+/// The sandboxes that the configuration allows, each tried before it is offered.
+pub(crate) async fn sandboxes(config: &Config, folders: &Folders) -> Sandboxes {
+    let cgroups = match Cgroups::detect(&config.name) {
+        Ok(cgroups) => Some(cgroups),
+        Err(why) => {
+            tracing::warn!(%why, "limits are kept by the weaker per-process limits");
+            None
+        }
+    };
+    let program = match supervisor::install(folders) {
+        Ok(program) => program,
+        Err(error) => return Sandboxes::default().without("supervisor", error.to_string()),
+    };
+    let mut sandboxes = Sandboxes::default();
+    for name in &config.sandboxes {
+        let (cgroups, program) = (cgroups.clone(), program.clone());
+        let made: Result<Arc<dyn Sandbox>, String> = match name {
+            SandboxName::Bubblewrap => Bubblewrap::probe(folders, cgroups, program)
+                .await
+                .map(|sandbox| Arc::new(sandbox) as _),
+            SandboxName::Process => {
+                tracing::warn!("the process sandbox isolates nothing");
+                ProcessSandbox::new(folders, cgroups, program).map(|sandbox| Arc::new(sandbox) as _)
+            }
+        };
+        sandboxes = match made {
+            Ok(sandbox) => sandboxes.with(sandbox),
+            Err(why) => sandboxes.without(name.as_str(), why),
+        };
+    }
+    sandboxes
+}
+
+/// Whether bubblewrap works on this machine, for a data folder below `folder`.
+///
+/// # Errors
+/// Why not, for people.
+pub fn bubblewrap_works(folder: &std::path::Path) -> Result<(), String> {
+    let probe = folder.join("probe");
+    let folders = Folders::new(&probe);
+    let tried = folders
+        .create()
+        .map_err(|error| mosaic_common::in_full(&error))
+        .and_then(|()| {
+            let program = supervisor::install(&folders).map_err(|error| error.to_string())?;
+            bubblewrap::try_out(&probe, folders.first_owner(), &program).map(drop)
+        });
+    drop(std::fs::remove_dir_all(&probe)); // only what was made here
+    tried
+}

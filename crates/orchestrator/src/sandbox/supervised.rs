@@ -1,0 +1,368 @@
+//! What bubblewrap and process have in common: a supervisor for each agent, which outlives the
+//! spoke, and is found again by the agent's id alone.
+
+use super::cgroup::{Cgroup, Cgroups};
+use super::procfs::{self, Process};
+use super::{Ending, Error, Removed, SandboxSpec};
+use crate::folders::Folders;
+use crate::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
+use mosaic_common::AgentId;
+use rustix::process::Signal;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a supervisor may take to say that the program runs. Namespaces take ten
+/// milliseconds; a machine that is out of memory takes its time.
+const START: Duration = Duration::from_secs(30);
+
+/// How long a proof of death may take once everything has been killed: only a process that the
+/// kernel cannot end, such as one that waits for a dead disk, needs longer.
+const PROOF: Duration = Duration::from_secs(10);
+
+/// How often what was killed is looked at again.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Starts, finds and ends supervisors.
+#[derive(Debug, Clone)]
+pub(super) struct Supervised {
+    folders: Folders,
+    cgroups: Option<Cgroups>,
+    program: PathBuf,
+    turns: Arc<Mutex<HashMap<AgentId, Weak<tokio::sync::Mutex<()>>>>>,
+}
+
+/// What there is of an agent.
+struct Found {
+    state: Option<State>,
+    cgroup: Option<Cgroup>,
+    folder: PathBuf,
+}
+
+impl Supervised {
+    /// Below these folders; `program` is the executable that plays the supervisor.
+    pub(super) fn new(folders: &Folders, cgroups: Option<Cgroups>, program: PathBuf) -> Self {
+        Self {
+            folders: folders.clone(),
+            cgroups,
+            program,
+            turns: Arc::default(),
+        }
+    }
+
+    /// Ensures a supervisor. `bubblewrap` comes before the program, if it lives in a namespace.
+    pub(super) async fn ensure(
+        &self,
+        sandbox: &str,
+        spec: &SandboxSpec,
+        bubblewrap: Option<Vec<String>>,
+    ) -> Result<(), Error> {
+        let _turn = self.turn(&spec.agent).lock_owned().await;
+        let folder = self.folders.run(&spec.agent);
+        if read::<State>(&folder, STATE)
+            .map_err(failed("read the supervisor's state"))?
+            .is_some()
+        {
+            return Ok(());
+        }
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(&folder)
+            .map_err(failed("make the supervisor's folder"))?;
+        let cgroup = self
+            .cgroups
+            .as_ref()
+            .map(|cgroups| cgroups.create(&spec.agent, &spec.limits));
+        let launch = Launch {
+            agent: spec.agent.clone(),
+            sandbox: sandbox.to_owned(),
+            argv: spec.argv.clone(),
+            env: spec.env.clone(),
+            stdin: spec.stdin.clone(),
+            workdir: spec.workdir.clone(),
+            owner: spec.owner,
+            cgroup: cgroup
+                .transpose()
+                .map_err(failed("make the control group"))?,
+            address_space: if self.cgroups.is_none() {
+                spec.limits.memory_bytes
+            } else {
+                None
+            },
+            output: spec.output.clone(),
+            output_max: spec.output_max,
+            bubblewrap,
+        };
+        match self.launch(&folder, &launch).await? {
+            Started::Yes | Started::Already => Ok(()),
+            Started::No(why) => Err(Error::Start(why)),
+        }
+    }
+
+    async fn launch(&self, folder: &std::path::Path, launch: &Launch) -> Result<Started, Error> {
+        let mut supervisor = tokio::process::Command::new(&self.program)
+            .arg(SUPERVISE)
+            .arg(folder)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed("start the supervisor"))?;
+        let launch = serde_json::to_vec(launch).map_err(|error| Error::Start(error.to_string()))?;
+        let (stdin, stdout) = (supervisor.stdin.take(), supervisor.stdout.take());
+        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+            return Err(Error::Start("the supervisor has no pipes".to_owned()));
+        };
+        let talk = async {
+            stdin.write_all(&launch).await?;
+            drop(stdin);
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).await?;
+            Ok::<_, io::Error>(line)
+        };
+        let line = match timeout(START, talk).await {
+            Ok(line) => line.map_err(failed("talk to the supervisor"))?,
+            Err(_) => return Err(Error::Start("the supervisor does not answer".to_owned())),
+        };
+        serde_json::from_str(&line)
+            .map_err(|_| Error::Start("the supervisor ended without a word".to_owned()))
+    }
+
+    /// Waits for the supervisor, then reads what it wrote.
+    pub(super) async fn wait(&self, agent: &AgentId) -> Result<Ending, Error> {
+        let folder = self.folders.run(agent);
+        let state: Option<State> =
+            read(&folder, STATE).map_err(failed("read the supervisor's state"))?;
+        let state = state.ok_or_else(|| Error::Missing(agent.clone()))?;
+        if is_of_this_boot(&state)
+            && let Some(handle) = state.supervisor.handle()
+        {
+            ended(handle)
+                .await
+                .map_err(failed("watch the supervisor"))?;
+        }
+        let exit: Option<Exit> =
+            read(&folder, EXIT).map_err(failed("read how the program ended"))?;
+        Ok(exit.map_or_else(
+            || Ending::Unknown("its supervisor was killed".to_owned()),
+            |exit| exit.ending,
+        ))
+    }
+
+    /// Asks, kills, proves, and removes what is left.
+    pub(super) async fn remove(&self, agent: &AgentId, grace: Duration) -> Result<Removed, Error> {
+        let _turn = self.turn(agent).lock_owned().await;
+        let found = self.find(agent)?;
+        let Some(found) = found else {
+            return Ok(Removed::Missing);
+        };
+        self.stop(agent, &found, grace).await?;
+        let proof = prove(agent, &found).await?;
+        if let Some(cgroup) = &found.cgroup {
+            remove_group(cgroup).await?;
+        }
+        // Its files are the spoke's own: nothing an agent could write is in there.
+        match std::fs::remove_dir_all(&found.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove the supervisor's folder")(error));
+            }
+            _ => {}
+        }
+        Ok(Removed::Dead(proof))
+    }
+
+    async fn stop(&self, agent: &AgentId, found: &Found, grace: Duration) -> Result<(), Error> {
+        if let Some(state) = found.state.as_ref().filter(|state| is_of_this_boot(state)) {
+            let asked = [(Signal::TERM, grace), (Signal::USR1, PROOF / 2)];
+            for (signal, patience) in asked {
+                let Some(handle) = state.supervisor.handle() else {
+                    break;
+                };
+                if patience.is_zero() {
+                    continue;
+                }
+                state.supervisor.signal(signal);
+                drop(timeout(patience, ended(handle)).await);
+            }
+            state.supervisor.signal(Signal::KILL); // if it still is there, it is stuck
+            if let Some(init) = state.init {
+                init.signal(Signal::KILL);
+            }
+        }
+        let (cgroup, mark) = (found.cgroup.clone(), mark(agent));
+        let kill = move || {
+            if let Some(cgroup) = &cgroup {
+                cgroup.kill()?;
+            }
+            procfs::marked(&mark, None).map(|left| drop(procfs::kill(&left)))
+        };
+        off_thread(kill).await.map_err(failed("kill what is left"))
+    }
+
+    /// Every agent that has a supervisor's folder or a group.
+    pub(super) fn list(&self, sandbox: &str) -> Result<Vec<AgentId>, Error> {
+        let mut agents = BTreeSet::new();
+        for entry in
+            std::fs::read_dir(self.folders.run_root()).map_err(failed("list the supervisors"))?
+        {
+            let name = entry.map_err(failed("list the supervisors"))?.file_name();
+            agents.extend(name.to_str().and_then(|name| name.parse::<AgentId>().ok()));
+        }
+        if let Some(cgroups) = &self.cgroups {
+            agents.extend(
+                cgroups
+                    .agents()
+                    .map_err(failed("list the control groups"))?,
+            );
+        }
+        let ours = |agent: &AgentId| match read::<State>(&self.folders.run(agent), STATE) {
+            Ok(Some(state)) => state.sandbox == sandbox,
+            Ok(None) | Err(_) => true, // half made: whoever looks for it may have it
+        };
+        Ok(agents.into_iter().filter(ours).collect())
+    }
+
+    fn find(&self, agent: &AgentId) -> Result<Option<Found>, Error> {
+        let folder = self.folders.run(agent);
+        let state: Option<State> =
+            read(&folder, STATE).map_err(failed("read the supervisor's state"))?;
+        let group = state.as_ref().and_then(|state| state.cgroup.clone());
+        let group = group.or_else(|| self.cgroups.as_ref().map(|cgroups| cgroups.of(agent)));
+        let cgroup = group.filter(Cgroup::exists);
+        let there = folder.exists() || cgroup.is_some();
+        Ok(there.then_some(Found {
+            state,
+            cgroup,
+            folder,
+        }))
+    }
+
+    /// One call at a time for each agent.
+    fn turn(&self, agent: &AgentId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = turns.get(agent).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::default();
+        turns.insert(agent.clone(), Arc::downgrade(&turn));
+        turn
+    }
+}
+
+/// The entry that every process of an agent has in its environment.
+fn mark(agent: &AgentId) -> String {
+    format!("MOSAIC_AGENT_ID={agent}")
+}
+
+fn is_of_this_boot(state: &State) -> bool {
+    procfs::boot().is_ok_and(|boot| boot == state.boot)
+}
+
+/// Looks until nothing of the agent lives, and says how that was seen.
+async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
+    let deadline = Instant::now() + PROOF;
+    loop {
+        let (known, cgroup, mark) = (known(found), found.cgroup.clone(), mark(agent));
+        let look = move || {
+            let mut left: Vec<Process> = known
+                .into_iter()
+                .filter(|process| process.is_alive())
+                .collect();
+            if let Some(cgroup) = &cgroup {
+                left.extend(cgroup.members()?);
+            }
+            left.extend(procfs::marked(&mark, None)?);
+            drop(procfs::kill(&left));
+            Ok(left)
+        };
+        let left = off_thread(look)
+            .await
+            .map_err(failed("look for what is left"))?;
+        let Some(first) = left.first() else {
+            return Ok(said(found));
+        };
+        if Instant::now() > deadline {
+            return Err(Error::Alive(format!(
+                "process {} and {} more do not die",
+                first.pid(),
+                left.len() - 1
+            )));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn known(found: &Found) -> Vec<Process> {
+    let state = found.state.as_ref().filter(|state| is_of_this_boot(state));
+    state
+        .map(|state| {
+            [Some(state.supervisor), state.init]
+                .into_iter()
+                .flatten()
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+fn said(found: &Found) -> String {
+    let mut seen = vec!["supervisor gone"];
+    if found
+        .state
+        .as_ref()
+        .is_some_and(|state| state.init.is_some() && state.sandbox == "bubblewrap")
+    {
+        seen.push("its process namespace gone");
+    }
+    if found.cgroup.is_some() {
+        seen.push("its control group empty");
+    }
+    seen.push("no process bears its id");
+    seen.join(", ")
+}
+
+/// Removes a group. The last process of it may take a moment to leave.
+async fn remove_group(cgroup: &Cgroup) -> Result<(), Error> {
+    let deadline = Instant::now() + PROOF;
+    loop {
+        match cgroup.remove() {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > deadline => {
+                return Err(failed("remove the control group")(error));
+            }
+            Err(_) => sleep(LOOK).await,
+        }
+    }
+}
+
+/// Waits until a process has ended.
+///
+/// The function is deprecated for handles that may be closed while they are registered; an
+/// `OwnedFd` is closed by nobody else.
+#[allow(deprecated)]
+async fn ended(handle: OwnedFd) -> io::Result<()> {
+    AsyncFd::new(handle)?.readable().await.map(drop)
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+fn failed(step: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::System { step, source }
+}
