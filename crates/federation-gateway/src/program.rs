@@ -7,7 +7,7 @@ use clap::Parser;
 use mosaic_common::process;
 use mosaic_federation::connection;
 use mosaic_federation::identity::Identity;
-use mosaic_store::{Reader, Table};
+use mosaic_store::{EmbeddedStore, Table};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -107,7 +107,8 @@ fn tokens(config: &Config) -> Result<usize> {
     if !folder.exists() {
         return Ok(0);
     }
-    let store = Reader::open(&folder).context("store")?;
-    let tokens = store.scan(Table::Tokens, None, TOKENS_MAX);
+    let store = EmbeddedStore::open_read_only(&folder).context("store")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let tokens = runtime.block_on(store.scan(Table::Tokens, None, TOKENS_MAX));
     Ok(tokens.context("store")?.len())
 }
