@@ -44,10 +44,7 @@ impl Cursor {
         }
         let bytes = ids::unhex(token);
         let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-        let fits = |cursor: &Self| {
-            let mut pages = cursor.0.values().map(|place| &place.page);
-            pages.all(|page| page.len() <= SITE_TOKEN_MAX && !page.chars().any(char::is_control))
-        };
+        let fits = |cursor: &Self| cursor.0.values().all(|place| is_site_token(&place.page));
         let wrong = || Refusal::invalid("page_token", "must be the next_page_token of an answer");
         cursor.filter(fits).ok_or_else(wrong).map(Some)
     }
@@ -60,6 +57,12 @@ impl Cursor {
         }
         ids::hex(&serde_json::to_vec(self).unwrap_or_default()) // names and numbers: cannot fail
     }
+}
+
+/// Whether text may be a site's page token: short and plain, whoever sent it.
+#[must_use]
+pub fn is_site_token(text: &str) -> bool {
+    text.len() <= SITE_TOKEN_MAX && !text.chars().any(char::is_control)
 }
 
 /// A site's page, as it answered.

@@ -1,6 +1,7 @@
 //! The hub as a program: flags, logs, signals.
 
 use crate::config::{self, Config, ConfigError, Flags};
+use crate::tokens::is_token;
 use crate::{Hub, serve};
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -13,8 +14,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Most tokens that are counted: more are as good as that.
-const TOKENS_MAX: usize = 1000;
+/// Most rows that are looked at to count tokens: more are as good as that.
+const ROWS_MAX: usize = 1000;
 
 /// Runs the hub with a command line, until it is told to stop.
 ///
@@ -109,6 +110,7 @@ fn tokens(config: &Config) -> Result<usize> {
     }
     let store = EmbeddedStore::open_read_only(&folder).context("store")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let tokens = runtime.block_on(store.scan(Table::Tokens, None, TOKENS_MAX));
-    Ok(tokens.context("store")?.len())
+    let rows = runtime.block_on(store.scan(Table::Tokens, None, ROWS_MAX));
+    let rows = rows.context("store")?;
+    Ok(rows.iter().filter(|row| is_token(row)).count())
 }

@@ -194,7 +194,9 @@ fn fits(state: ConnectionState, needs: Needs) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mosaic_common::proto::federation::v1::Envelope;
     use mosaic_federation::identity::Identity;
+    use mosaic_federation::link::{Frames, LinkError};
 
     /// Makes no link: these tests choose and send nothing.
     #[derive(Debug)]
@@ -218,9 +220,6 @@ mod tests {
             Ok(Arc::new(NoLink))
         }
     }
-
-    use mosaic_common::proto::federation::v1::Envelope;
-    use mosaic_federation::link::{Frames, LinkError};
 
     fn sites(of: &[(&str, ConnectionState)]) -> Sites {
         let peers = of.iter().enumerate().map(|(number, (site, state))| {

@@ -3,6 +3,7 @@
 //! A receipt proves who speaks, not that it is true. What a site says of an agent that was not
 //! asked about is refused; the name of the site is always the one this hub knows it by. Pure.
 
+use crate::paging::is_site_token;
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, Alias, Reason, Refusal};
 
@@ -82,6 +83,10 @@ impl Testimony for pb::KillResponse {
 impl Testimony for pb::ListResponse {
     fn attribute(&mut self, about: &About) -> Result<(), Refusal> {
         self.unreachable.clear(); // a site knows of no other
+        if !is_site_token(&self.next_page_token) {
+            let problem = format!("the page token of the site {} is malformed", about.site);
+            return Err(Refusal::new(Reason::ReceiptInvalid, problem));
+        }
         let mut agents = self.agents.iter_mut();
         agents.try_for_each(|agent| agent.attribute(about))
     }
@@ -166,11 +171,18 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_malformed_agents_is_refused_whole() {
+    fn a_list_with_malformed_agents_or_token_is_refused_whole() {
         let mut list = pb::ListResponse {
             agents: vec![agent("<script>")],
             ..Default::default()
         };
         assert!(list.attribute(&about(None)).is_err());
+        for token in ["\u{1b}[2J", &"9".repeat(257)] {
+            let mut list = pb::ListResponse {
+                next_page_token: token.to_owned(),
+                ..Default::default()
+            };
+            assert!(list.attribute(&about(None)).is_err(), "{token:?}");
+        }
     }
 }

@@ -22,6 +22,12 @@ fn spec(change: impl FnOnce(&mut pb::AgentSpec)) -> pb::SpawnRequest {
     with(|request| change(request.spec.as_mut().unwrap()))
 }
 
+/// Nothing was sent and nothing recorded.
+async fn untouched(world: &World) {
+    assert_eq!(world.spoke("a").received().len(), 0);
+    assert_eq!(world.commands().await, []);
+}
+
 /// The field that a refusal names.
 fn field<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
     let status = answer.expect_err("a refusal");
@@ -36,7 +42,7 @@ fn field<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
 }
 
 #[tokio::test]
-async fn each_malformed_field_is_named_and_nothing_is_done() {
+async fn each_malformed_field_of_a_spawn_is_named_and_nothing_is_done() {
     let world = World::new(&["a"]).await;
     let mut client = world.admin().await;
     let spawns = [
@@ -75,6 +81,13 @@ async fn each_malformed_field_is_named_and_nothing_is_done() {
     for (name, request) in spawns {
         assert_eq!(field(client.spawn(request).await), name);
     }
+    untouched(&world).await;
+}
+
+#[tokio::test]
+async fn each_malformed_field_of_a_list_is_named_and_nothing_is_done() {
+    let world = World::new(&["a"]).await;
+    let mut client = world.admin().await;
     let list = pb::ListRequest::default;
     let lists = [
         (
@@ -123,6 +136,13 @@ async fn each_malformed_field_is_named_and_nothing_is_done() {
     for (name, request) in lists {
         assert_eq!(field(client.list(request).await), name);
     }
+    untouched(&world).await;
+}
+
+#[tokio::test]
+async fn each_malformed_field_of_a_kill_is_named_and_nothing_is_done() {
+    let world = World::new(&["a"]).await;
+    let mut client = world.admin().await;
     let kill = || pb::KillRequest {
         agent_id: ID.into(),
         ..Default::default()
@@ -176,6 +196,13 @@ async fn each_malformed_field_is_named_and_nothing_is_done() {
         ..Default::default()
     };
     assert_eq!(field(client.kill_all(all).await), "reason");
+    untouched(&world).await;
+}
+
+#[tokio::test]
+async fn each_malformed_field_of_what_only_reads_is_named_and_nothing_is_done() {
+    let world = World::new(&["a"]).await;
+    let mut client = world.admin().await;
     let get = pb::GetRequest {
         agent_id: "ag_".into(),
         ..Default::default()
@@ -192,8 +219,7 @@ async fn each_malformed_field_is_named_and_nothing_is_done() {
         ..Default::default()
     };
     assert_eq!(field(client.watch(watch).await), "agent_id");
-    assert_eq!(world.spoke("a").received().len(), 0);
-    assert_eq!(world.commands().await, []);
+    untouched(&world).await;
 }
 
 /// Sends bytes as they are.
@@ -254,6 +280,5 @@ async fn bytes_that_are_no_request_and_requests_too_large_have_a_reason_too() {
         let answer = client.unary(request, path, Raw).await;
         assert_eq!(reason(answer), expected);
     }
-    assert_eq!(world.spoke("a").received().len(), 0);
-    assert_eq!(world.commands().await, []);
+    untouched(&world).await;
 }
