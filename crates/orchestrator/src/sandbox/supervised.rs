@@ -5,7 +5,7 @@ use super::cgroup::{Cgroup, Cgroups};
 use super::procfs::{self, Process};
 use super::{Ending, Error, Removed, SandboxSpec};
 use crate::folders::Folders;
-use crate::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
+use crate::sandbox::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
 use mosaic_common::AgentId;
 use rustix::process::Signal;
 use std::collections::{BTreeSet, HashMap};
