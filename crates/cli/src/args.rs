@@ -32,6 +32,10 @@ pub(crate) enum Task {
 /// What to ask or tell.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show all of Mosaic at work on this machine, and prove that nothing is left
+    Demo(crate::demo::DemoArgs),
+    /// Run a hub and a spoke in this process, for one machine
+    Up(crate::up::UpArgs),
     /// Start an agent
     Spawn(Box<commands::spawn::SpawnArgs>),
     /// List agents: the live ones, newest first
@@ -60,4 +64,6 @@ pub(crate) enum Command {
     Token(commands::token::TokenArgs),
     /// Make the identity of a hub or a spoke, and print its public half
     Keygen(commands::keygen::KeygenArgs),
+    /// Count what a spoke has on this machine, without asking the spoke
+    Inventory(commands::inventory::InventoryArgs),
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod history;
+pub(crate) mod inventory;
 pub(crate) mod keygen;
 pub(crate) mod kill;
 pub(crate) mod kill_all;
@@ -88,5 +89,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Sites => sites::run(context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Keygen(args) => keygen::run(&args, context),
+        Command::Inventory(args) => inventory::run(&args, context).await,
+        Command::Demo(args) => crate::demo::run(&args).await,
+        Command::Up(args) => crate::up::run(args, context).await,
     }
 }

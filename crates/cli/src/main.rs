@@ -5,11 +5,13 @@ mod args;
 mod client;
 mod commands;
 mod console;
+mod demo;
 mod escape;
 mod exit;
 mod failure;
 mod follow;
 mod hint;
+mod inventory;
 mod json;
 mod quantity;
 mod retry;
@@ -18,6 +20,7 @@ mod show;
 mod target;
 mod task_text;
 mod token;
+mod up;
 mod view;
 
 use args::{Args, Command, Task};
@@ -29,6 +32,10 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything that starts threads: a supervisor must be alone in its process.
+    if let Some(code) = orchestrator::supervise::play_a_part() {
+        return code;
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error).into(),

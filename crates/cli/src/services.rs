@@ -9,6 +9,9 @@ pub(crate) enum Service {
     /// Run a hub, as `federation-gateway` does
     #[command(hide = true, disable_help_flag = true)]
     Hub(ServiceArgs),
+    /// Run a spoke, as `orchestrator` does
+    #[command(hide = true, disable_help_flag = true)]
+    Spoke(ServiceArgs),
 }
 
 /// The service's own arguments.
@@ -23,6 +26,7 @@ impl Service {
     pub(crate) fn run(self) -> ExitCode {
         match self {
             Self::Hub(args) => federation_gateway::main_with(args.under("mosaic hub")),
+            Self::Spoke(args) => orchestrator::main_with(args.under("mosaic spoke")),
         }
     }
 }

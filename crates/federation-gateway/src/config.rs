@@ -11,6 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Longest memory of commands, in days: ten years, more than any audit asks for.
+const DAYS_MAX: u32 = 3660;
+
 /// A hub's configuration file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +61,8 @@ pub struct Limits {
     pub requests: usize,
     /// Streams open at once.
     pub streams: usize,
+    /// Connections of clients at once.
+    pub clients: usize,
     /// How long a site may take to answer, in seconds. A kill has its grace on top.
     pub site_seconds: u64,
     /// From SIGTERM to the end of the hub, in seconds.
@@ -71,6 +76,7 @@ impl Default for Limits {
         Self {
             requests: 512,
             streams: 256,
+            clients: 512,
             site_seconds: 30,
             drain_seconds: 10,
         }
@@ -144,6 +150,15 @@ pub enum ConfigError {
          set tls.certificate and tls.key, listen on 127.0.0.1, or set insecure_listen = true if a proxy does TLS"
     )]
     Exposed(SocketAddr),
+    /// Nobody could use what is offered to other machines.
+    #[error(
+        "listen: {0} is reachable from other machines, and this hub has no token yet; \
+         create one with `mosaic token create`, or listen on 127.0.0.1"
+    )]
+    NoTokens(SocketAddr),
+    /// How long is not a number of days that a calendar has.
+    #[error("command_days: must be from 1 to {DAYS_MAX}")]
+    Days,
     /// Nothing could be served.
     #[error("limits.{0}: must be at least 1")]
     Zero(&'static str),
@@ -166,23 +181,50 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(self) -> Result<Self, ConfigError> {
-        if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.insecure_listen {
+        if self.is_exposed() && self.tls.is_none() {
             return Err(ConfigError::Exposed(self.listen));
+        }
+        if !(1..=DAYS_MAX).contains(&self.command_days) {
+            return Err(ConfigError::Days);
         }
         let Limits {
             requests,
             streams,
+            clients,
             site_seconds,
-            ..
+            drain_seconds: _, // none is a choice: everything is cut at once
         } = self.limits;
         let bounds = [
             (requests as u64, "requests"),
             (streams as u64, "streams"),
+            (clients as u64, "clients"),
             (site_seconds, "site_seconds"),
         ];
         match bounds.iter().find(|(value, _)| *value == 0) {
             Some((_, name)) => Err(ConfigError::Zero(name)),
             None => Ok(self),
+        }
+    }
+
+    /// Whether other machines can connect, and nobody has said that this is taken care of.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        !self.listen.ip().is_loopback() && !self.insecure_listen
+    }
+
+    /// A configuration of defaults around a data folder.
+    #[must_use]
+    pub fn of(data: PathBuf) -> Self {
+        Self {
+            data,
+            identity: None,
+            connections: None,
+            listen: default_listen(),
+            tls: None,
+            insecure_listen: false,
+            limits: Limits::default(),
+            command_days: default_days(),
+            log: Log::default(),
         }
     }
 

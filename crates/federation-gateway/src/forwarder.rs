@@ -1,11 +1,14 @@
 //! Sends a request to a site as a signed command, and believes only a receipt that proves itself.
 //! The one place of the hub that records, signs and sends.
 
+mod frames;
+
 use crate::index::failed;
 use crate::sites::Site;
+use crate::testimony::{About, Testimony};
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
-use mosaic_common::{AgentId, CommandId, Reason, Refusal};
+use futures_util::stream::BoxStream;
+use mosaic_common::{AgentId, Clock, CommandId, Reason, Refusal};
 use mosaic_federation::issuer::{Issuer, Origin, SealedCommand};
 use mosaic_federation::kind::{self, Carriage, Request};
 use mosaic_federation::link::{Frames, LinkError};
@@ -14,7 +17,14 @@ use mosaic_federation::record::{CommandRecord, Records};
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, field, info_span, warn};
+
+/// When to try again at a site that cannot be reached: a link is dialled anew at the next call,
+/// so a moment later is soon enough.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Longest text of a site that is passed on, in characters.
+const TEXT_MAX: usize = 1024;
 
 /// Sends requests to sites.
 #[derive(Debug, Clone)]
@@ -26,7 +36,7 @@ pub struct Forwarder {
     /// Remembers what was asked and what became of it.
     pub records: Records,
     /// Tells when a record is made.
-    pub clock: Arc<dyn mosaic_common::Clock>,
+    pub clock: Arc<dyn Clock>,
     /// How long a site may take to answer.
     pub patience: Duration,
 }
@@ -38,14 +48,23 @@ pub struct Sending<'a, R> {
     pub site: &'a Site,
     /// Under which id: a retry has the same.
     pub command: CommandId,
-    /// The hub's client.
-    pub client: &'a str,
+    /// Who asked, and as part of what.
+    pub origin: &'a Origin,
     /// The agent it is about.
     pub agent: Option<AgentId>,
-    /// What is asked.
+    /// What is asked. The same request is always encoded to the same bytes.
     pub request: &'a R,
     /// How long the answer may take beyond the usual: a kill's grace.
     pub extra: Duration,
+}
+
+impl<R> Sending<'_, R> {
+    fn about(&self) -> About {
+        About {
+            site: self.site.name().clone(),
+            agent: self.agent.clone(),
+        }
+    }
 }
 
 impl Forwarder {
@@ -53,13 +72,17 @@ impl Forwarder {
     ///
     /// # Errors
     /// The site's refusal; [`Reason::SiteUnreachable`]; [`Reason::ReceiptInvalid`].
-    pub async fn send<R: Request>(&self, sending: Sending<'_, R>) -> Result<R::Response, Refusal> {
-        let span = self.span(&sending);
+    pub async fn send<R>(&self, sending: Sending<'_, R>) -> Result<R::Response, Refusal>
+    where
+        R: Request,
+        R::Response: Testimony,
+    {
+        let span = span(&sending);
         let work = async {
             let record = self.begin(&sending).await?;
             let answer = self.exchange(&sending).await;
             self.finish::<R>(record, answer.as_ref().err()).await?;
-            R::Response::decode(answer?).map_err(|_| unreadable())
+            answer
         };
         work.instrument(span).await
     }
@@ -74,50 +97,34 @@ impl Forwarder {
     ) -> Result<BoxStream<'static, Result<R::Response, Refusal>>, Refusal>
     where
         R: Request,
-        R::Response: 'static,
+        R::Response: Testimony + 'static,
     {
-        let span = self.span(&sending);
+        let span = span(&sending);
         let work = async {
             let record = self.begin(&sending).await?;
             let opened = self.exchange_stream(&sending).await;
             self.finish::<R>(record, opened.as_ref().err()).await?;
-            Ok(decoded::<R>(opened?))
+            Ok(frames::decoded(opened?, sending.about()))
         };
         work.instrument(span).await
-    }
-
-    fn span<R: Request>(&self, sending: &Sending<'_, R>) -> tracing::Span {
-        info_span!(
-            "command",
-            command.id = %sending.command,
-            command.kind = kind::name(R::KIND),
-            connection.id = %sending.site.peer().id,
-            agent.id = sending.agent.as_ref().map(AgentId::as_str).unwrap_or_default(),
-            client = sending.client,
-        )
     }
 
     /// Records a command before it is sent. One that only reads is recorded with its outcome:
     /// it has no effect to be found out later.
     async fn begin<R: Request>(&self, sending: &Sending<'_, R>) -> Result<CommandRecord, Refusal> {
         let peer = sending.site.peer();
+        let now = self.clock.now();
         let record = CommandRecord {
             site: peer.site.to_string(),
-            on_behalf_of: sending.client.to_owned(),
+            on_behalf_of: sending.origin.on_behalf_of.clone(),
             agent_id: sending.agent.clone(),
-            ..CommandRecord::new(
-                sending.command,
-                R::KIND,
-                Some(peer.id.clone()),
-                self.clock.now(),
-            )
+            ..CommandRecord::new(sending.command, R::KIND, Some(peer.id.clone()), now)
         };
         match kind::carriage(R::KIND) {
-            Some(Carriage::Act) => self
-                .records
-                .begin(record)
-                .await
-                .map_err(|error| failed(&error)),
+            Some(Carriage::Act) => {
+                let begun = self.records.begin(record).await;
+                begun.map_err(|error| failed(&error))
+            }
             Some(Carriage::Read | Carriage::Stream) | None => Ok(record),
         }
     }
@@ -145,14 +152,17 @@ impl Forwarder {
         Ok(())
     }
 
-    async fn exchange<R: Request>(&self, sending: &Sending<'_, R>) -> Result<Bytes, Refusal> {
+    async fn exchange<R>(&self, sending: &Sending<'_, R>) -> Result<R::Response, Refusal>
+    where
+        R: Request,
+        R::Response: Testimony,
+    {
         let sealed = self.seal(sending);
         let sent = sending.site.link.execute(sealed.envelope().clone());
         let envelope = self.in_time(sending, sent).await?;
-        let receipt = self
-            .receipts
-            .check(sending.site.peer(), &sealed, &envelope)?;
-        answer(&receipt)
+        let peer = sending.site.peer();
+        let receipt = self.receipts.check(peer, &sealed, &envelope)?;
+        decode(answer(&receipt)?, &sending.about())
     }
 
     async fn exchange_stream<R: Request>(
@@ -162,25 +172,16 @@ impl Forwarder {
         let sealed = self.seal(sending);
         let sent = sending.site.link.open(sealed.envelope().clone());
         let (envelope, frames) = self.in_time(sending, sent).await?;
-        let receipt = self
-            .receipts
-            .check(sending.site.peer(), &sealed, &envelope)?;
+        let peer = sending.site.peer();
+        let receipt = self.receipts.check(peer, &sealed, &envelope)?;
         answer(&receipt)?;
-        let until = sending.site.live.while_active().clone().cancelled_owned();
-        Ok(frames.take_until(until).boxed())
+        Ok(frames)
     }
 
     fn seal<R: Request>(&self, sending: &Sending<'_, R>) -> SealedCommand {
-        let origin = Origin {
-            on_behalf_of: sending.client.to_owned(),
-            ..Origin::default()
-        };
-        self.issuer.command(
-            sending.site.peer(),
-            sending.command,
-            sending.request,
-            &origin,
-        )
+        let (peer, request) = (sending.site.peer(), sending.request);
+        self.issuer
+            .command(peer, sending.command, request, sending.origin)
     }
 
     async fn in_time<R: Request, T>(
@@ -189,70 +190,61 @@ impl Forwarder {
         sent: impl Future<Output = Result<T, LinkError>>,
     ) -> Result<T, Refusal> {
         let site = sending.site.name();
-        match tokio::time::timeout(self.patience + sending.extra, sent).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(LinkError::Rejected(refusal))) => Err(refusal),
-            Ok(Err(error @ LinkError::Connect { .. })) => {
-                warn!(%error, "site cannot be reached");
-                Err(unreachable_site(format!(
-                    "{site} cannot be reached; nothing was sent"
-                )))
+        let error = match tokio::time::timeout(self.patience + sending.extra, sent).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let what = format!("{site} did not answer in time; {LEARN_MORE}");
+                return Err(unreachable_site(what));
             }
-            Ok(Err(error @ LinkError::Broken(_))) => {
-                warn!(%error, "link broke");
-                Err(unreachable_site(format!(
-                    "the link to {site} broke; repeat the same command id to learn more"
-                )))
+        };
+        warn!(%error, "no answer from the site");
+        Err(match error {
+            LinkError::Rejected(refusal) => plain(refusal),
+            LinkError::Connect { .. } => {
+                unreachable_site(format!("{site} cannot be reached; nothing was sent"))
             }
-            Err(_) => Err(unreachable_site(format!(
-                "{site} did not answer in time; repeat the same command id to learn more"
-            ))),
-        }
+            LinkError::Broken(_) => {
+                unreachable_site(format!("the link to {site} broke; {LEARN_MORE}"))
+            }
+        })
     }
 }
 
-fn unreachable_site(what: String) -> Refusal {
-    /// A link is dialled anew at the next call; a moment later is soon enough.
-    const RETRY: Duration = Duration::from_secs(1);
-    Refusal::new(Reason::SiteUnreachable, what).retry_after(RETRY)
-}
+/// What to do when nobody here knows whether the site acted.
+const LEARN_MORE: &str = "repeat the request with the same command id to learn more";
 
-fn unreadable() -> Refusal {
-    Refusal::new(
-        Reason::ReceiptInvalid,
-        "the site's answer cannot be decoded",
+fn span<R: Request>(sending: &Sending<'_, R>) -> tracing::Span {
+    let agent = sending.agent.as_ref().map(field::display);
+    info_span!(
+        "command",
+        command.id = %sending.command,
+        command.kind = kind::name(R::KIND),
+        connection.id = %sending.site.peer().id,
+        agent.id = agent,
+        client = sending.origin.on_behalf_of,
     )
 }
 
-/// Decodes frames whose numbers have no gap; the first that is wrong ends the stream.
-fn decoded<R: Request>(frames: Frames) -> BoxStream<'static, Result<R::Response, Refusal>>
-where
-    R::Response: 'static,
-{
-    let in_order = frames.enumerate().map(|(place, frame)| {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(LinkError::Rejected(refusal)) => return Err(refusal),
-            Err(error) => {
-                warn!(%error, "stream broke");
-                return Err(unreachable_site(
-                    "the stream from the site broke; resume at the last cursor".to_owned(),
-                ));
-            }
-        };
-        if frame.sequence != place as u64 + 1 {
-            return Err(Refusal::new(
-                Reason::ReceiptInvalid,
-                "a frame of the site's stream is missing",
-            ));
-        }
-        R::Response::decode(frame.data).map_err(|_| unreadable())
-    });
-    // Ends with the first error: what follows proves nothing.
-    let ended = in_order.scan(false, |over, item| {
-        let next = (!*over).then_some(item);
-        *over |= matches!(next, Some(Err(_)));
-        std::future::ready(next)
-    });
-    ended.boxed()
+fn unreachable_site(what: String) -> Refusal {
+    Refusal::new(Reason::SiteUnreachable, what).retry_after(RETRY)
+}
+
+/// A site's refusal without control characters and not longer than people read.
+fn plain(refusal: Refusal) -> Refusal {
+    let text = refusal.message.chars().filter(|c| !c.is_control());
+    Refusal {
+        message: text.take(TEXT_MAX).collect(),
+        ..refusal
+    }
+}
+
+/// Reads what a site says about what was asked.
+fn decode<T: Message + Default + Testimony>(bytes: Bytes, about: &About) -> Result<T, Refusal> {
+    let mut answer = T::decode(bytes).map_err(|_| {
+        let problem = format!("the answer of the site {} cannot be decoded", about.site);
+        Refusal::new(Reason::ReceiptInvalid, problem)
+    })?;
+    answer.attribute(about)?;
+    Ok(answer)
 }

@@ -1,23 +1,29 @@
 //! The hub: takes requests from clients, signs them as commands, and forwards them to spokes.
 //! It holds no agent and decides nothing about one.
 
+pub mod access;
+pub mod claims;
 pub mod config;
 pub mod fanout;
 pub mod forwarder;
 pub mod grpc;
 pub mod index;
+pub mod listener;
 pub mod paging;
 mod program;
 mod serve;
 pub mod sites;
+pub mod testimony;
 pub mod tokens;
 
 pub use program::main_with;
 
-use config::Config;
+use claims::Claims;
+use config::{Config, ConfigError};
 use forwarder::Forwarder;
 use grpc::HubParts;
 use index::Index;
+use jiff::SignedDuration;
 use mosaic_common::{Alias, Clock, SystemClock};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, SpokePeer};
 use mosaic_federation::dial::DialledLink;
@@ -27,23 +33,22 @@ use mosaic_federation::link::Link;
 use mosaic_federation::receipt::ReceiptChecker;
 use mosaic_federation::record::Records;
 use mosaic_store::{EmbeddedStore, StateStore};
+use serve::Serving;
 use sites::{Dial, Sites};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokens::Tokens;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A running hub.
 #[derive(Debug)]
 pub struct Hub {
-    address: SocketAddr,
     config: Config,
     connections: Arc<Connections<SpokePeer>>,
     stop: CancellationToken,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: Serving,
 }
 
 /// The step of the start that failed.
@@ -58,6 +63,12 @@ pub enum StartError {
     /// The store cannot be used.
     #[error("cannot open the store")]
     Store(#[source] mosaic_store::Error),
+    /// The configuration does not hold together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The services cannot be described to clients that ask.
+    #[error("cannot describe the services")]
+    Reflection(#[source] tonic_reflection::server::Error),
     /// The clients' certificate cannot be used.
     #[error("cannot use the certificate for clients")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -78,6 +89,22 @@ impl Hub {
     /// # Errors
     /// The step that failed; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, |identity, connections| Dialler {
+            identity: identity.clone(),
+            connections,
+        })
+        .await
+    }
+
+    /// Starts a hub that reaches its sites in a way of the caller's.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with<D: Dial + 'static>(
+        config: Config,
+        dial: impl FnOnce(&Identity, Arc<Connections<SpokePeer>>) -> D,
+    ) -> Result<Self, StartError> {
+        let config = config.check()?;
         let identity = Identity::load(&config.identity_folder()).map_err(StartError::Identity)?;
         let peers =
             connection::load_spokes(&config.connections_file()).map_err(StartError::Connections)?;
@@ -85,32 +112,20 @@ impl Hub {
             EmbeddedStore::open(&config::store_folder(&config.data)).map_err(StartError::Store)?;
         let (store, clock): (Arc<dyn StateStore>, Arc<dyn Clock>) =
             (Arc::new(store), Arc::new(SystemClock));
+        let tokens = Tokens::new(store.clone(), clock.clone());
+        check_exposure(&config, &tokens).await?;
         let connections = Arc::new(Connections::new(peers));
-        let dial = Dialler {
-            identity: identity.clone(),
-            connections: connections.clone(),
-        };
-        let records = Records::new(store.clone(), clock.clone());
-        let stop = CancellationToken::new();
-        let parts = HubParts {
-            sites: Arc::new(Sites::new(connections.clone(), Box::new(dial))),
-            index: Index::new(store.clone()),
-            forwarder: Forwarder {
-                issuer: Issuer::new(&identity, clock.clone()),
-                receipts: Arc::new(ReceiptChecker::new(identity.id().clone())),
-                records: records.clone(),
-                clock: clock.clone(),
-                patience: config.limits.site(),
-            },
-            tokens: Tokens::new(store, clock.clone()),
-            streams: Arc::new(Semaphore::new(config.limits.streams)),
-            stop: stop.clone(),
-        };
-        let (address, serving) = serve::start(&config, parts, identity.id().clone()).await?;
-        tokio::spawn(forget(records, clock, config.command_days, stop.clone()));
-        tracing::info!(hub = %identity.id(), %address, sites = connections.list().len(), "hub serves");
+        let sites = Sites::new(
+            connections.clone(),
+            Box::new(dial(&identity, connections.clone())),
+        );
+        let parts = parts(&config, &identity, sites, store, clock.clone());
+        let (stop, memory) = (parts.stop.clone(), Memory::of(&parts));
+        let serving = serve::start(&config, parts, tokens, identity.id().clone()).await?;
+        tokio::spawn(memory.keep(clock, config.command_days, stop.clone()));
+        let (address, sites) = (serving.address, connections.list().len());
+        tracing::info!(hub = %identity.id(), %address, sites, "hub serves");
         Ok(Self {
-            address,
             config,
             connections,
             stop,
@@ -121,7 +136,7 @@ impl Hub {
     /// Where clients connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.serving.address
     }
 
     /// Reads the connections again; what they no longer allow is cut at once.
@@ -134,16 +149,49 @@ impl Hub {
         Ok(())
     }
 
-    /// Stops: no new calls, streams end, open calls have a while.
+    /// Stops: no new calls, streams end, open calls have a while, and then everything is cut.
     pub async fn stop(self) {
         self.stop.cancel();
-        if tokio::time::timeout(self.config.limits.drain(), self.serving)
-            .await
-            .is_err()
-        {
+        let Serving { cut, mut task, .. } = self.serving;
+        let drained = tokio::time::timeout(self.config.limits.drain(), &mut task).await;
+        if drained.is_err() {
             tracing::warn!("open calls were cut");
+            cut.cancel();
+            task.abort();
         }
     }
+}
+
+fn parts(
+    config: &Config,
+    identity: &Identity,
+    sites: Sites,
+    store: Arc<dyn StateStore>,
+    clock: Arc<dyn Clock>,
+) -> HubParts {
+    HubParts {
+        sites: Arc::new(sites),
+        index: Index::new(store.clone()),
+        claims: Claims::new(store.clone(), clock.clone()),
+        forwarder: Forwarder {
+            issuer: Issuer::new(identity, clock.clone()),
+            receipts: Arc::new(ReceiptChecker::new(identity.id().clone())),
+            records: Records::new(store, clock.clone()),
+            clock,
+            patience: config.limits.site(),
+        },
+        streams: Arc::new(Semaphore::new(config.limits.streams)),
+        stop: CancellationToken::new(),
+    }
+}
+
+/// Beyond its machine a hub listens only where somebody has a token: it would be a door that
+/// nobody can have meant to open.
+async fn check_exposure(config: &Config, tokens: &Tokens) -> Result<(), StartError> {
+    if config.is_exposed() && tokens.list().await.map_err(StartError::Store)?.is_empty() {
+        return Err(ConfigError::NoTokens(config.listen).into());
+    }
+    Ok(())
 }
 
 /// Dials spokes.
@@ -161,18 +209,36 @@ impl Dial for Dialler {
     }
 }
 
-/// Forgets records of commands when their time is over.
-async fn forget(records: Records, clock: Arc<dyn Clock>, days: u32, stop: CancellationToken) {
-    /// Days are long: an hour more of a record harms nobody.
-    const EVERY: Duration = Duration::from_secs(3600);
-    loop {
-        let limit = clock.now() - jiff::SignedDuration::from_hours(24 * i64::from(days));
-        if let Err(error) = records.forget(limit).await {
-            drop(index::failed(&error));
+/// What a hub remembers of commands, until their time is over.
+struct Memory {
+    records: Records,
+    claims: Claims,
+}
+
+impl Memory {
+    fn of(parts: &HubParts) -> Self {
+        Self {
+            records: parts.forwarder.records.clone(),
+            claims: parts.claims.clone(),
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+    }
+
+    async fn keep(self, clock: Arc<dyn Clock>, days: u32, stop: CancellationToken) {
+        /// Days are long: an hour more of a record harms nobody.
+        const EVERY: Duration = Duration::from_secs(3600);
+        loop {
+            let limit = clock.now() - SignedDuration::from_hours(24 * i64::from(days));
+            let forgotten = async {
+                self.records.forget(limit).await?;
+                self.claims.forget(limit).await
+            };
+            if let Err(error) = forgotten.await {
+                drop(index::failed(&error));
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
         }
     }
 }

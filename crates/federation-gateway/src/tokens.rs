@@ -1,18 +1,24 @@
 //! Bearer tokens of clients: made once, shown once, kept only as their hash.
 
+use crate::index::failed;
 use jiff::Timestamp;
-use mosaic_common::ids::hex;
+use mosaic_common::ids::{hex, unhex};
 use mosaic_common::keys::{random_bytes, sha256};
 use mosaic_common::{Alias, Clock, Reason, Refusal, SystemClock};
-use mosaic_store::{EmbeddedStore, Error, StateStore, Table, Write};
+use mosaic_store::{EmbeddedStore, Error, Row, StateStore, Table, Write};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use tonic::metadata::MetadataMap;
 
 /// How a token begins, so that people and scanners know what has leaked.
 const PREFIX: &str = "mst_";
+
+/// Random bytes of a secret: 256 bits, which nobody guesses.
+const SECRET_BYTES: usize = 32;
+
+/// How the keys of names begin; those of tokens are hexadecimal.
+const NAME: &str = "@";
 
 /// Rows read at once.
 const PAGE: usize = 500;
@@ -98,20 +104,23 @@ impl Tokens {
     /// # Errors
     /// If the name is taken, or the store cannot be used.
     pub async fn create(&self, name: &Alias, role: Role) -> Result<String, TokenError> {
-        if self.list().await?.iter().any(|token| token.name == *name) {
-            return Err(TokenError::Taken(name.clone()));
-        }
-        let secret = format!("{PREFIX}{}", hex(&random_bytes::<32>()));
+        let secret = format!("{PREFIX}{}", hex(&random_bytes::<SECRET_BYTES>()));
         let token = Token {
             name: name.clone(),
             role,
             created: self.clock.now(),
         };
         let value = serde_json::to_vec(&token).map_err(|error| Error::Write(error.into()))?;
-        self.store
-            .apply(vec![Write::Create(Table::Tokens, key(&secret), value)])
-            .await?;
-        Ok(secret)
+        let key = key(&secret);
+        let batch = vec![
+            Write::Create(Table::Tokens, name_key(name), key.clone().into_bytes()),
+            Write::Create(Table::Tokens, key, value),
+        ];
+        match self.store.apply(batch).await {
+            Ok(_) => Ok(secret),
+            Err(Error::Exists { .. }) => Err(TokenError::Taken(name.clone())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Every token, newest first.
@@ -119,12 +128,18 @@ impl Tokens {
     /// # Errors
     /// If the store cannot be read.
     pub async fn list(&self) -> Result<Vec<Token>, Error> {
-        Ok(self
-            .rows()
-            .await?
-            .into_iter()
-            .map(|(_, token)| token)
-            .collect())
+        let (mut before, mut tokens) = (None, Vec::new());
+        loop {
+            let rows = self.store.scan(Table::Tokens, before, PAGE).await?;
+            let Some(last) = rows.last() else {
+                return Ok(tokens);
+            };
+            before = Some(last.number);
+            for row in rows.iter().filter(|row| is_token(row)) {
+                let token = serde_json::from_slice(&row.value);
+                tokens.push(token.map_err(|error| Error::Read(error.into()))?);
+            }
+        }
     }
 
     /// Makes a token worthless, at once. Returns whether there was one of this name.
@@ -132,47 +147,33 @@ impl Tokens {
     /// # Errors
     /// If the store cannot be used.
     pub async fn revoke(&self, name: &Alias) -> Result<bool, Error> {
-        let rows = self.rows().await?.into_iter();
-        let gone: Vec<Write> = rows
-            .filter(|(_, token)| token.name == *name)
-            .map(|(key, _)| Write::Delete(Table::Tokens, key))
-            .collect();
-        let was = !gone.is_empty();
-        if was {
-            self.store.apply(gone).await?;
-        }
-        Ok(was)
+        let by_name = name_key(name);
+        let Some(key) = self.store.get(Table::Tokens, &by_name).await? else {
+            return Ok(false);
+        };
+        let key = String::from_utf8(key).map_err(|error| Error::Read(error.into()))?;
+        let gone = [key, by_name].map(|key| Write::Delete(Table::Tokens, key));
+        self.store.apply(gone.into()).await?;
+        Ok(true)
     }
 
-    /// The client that a request's `authorization: Bearer …` stands for.
+    /// The client that an `authorization` header stands for.
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`], or [`Reason::RoleInsufficient`] for what `needed` allows.
-    pub async fn authenticate(
-        &self,
-        metadata: &MetadataMap,
-        needed: Role,
-    ) -> Result<Token, Refusal> {
+    pub async fn authenticate(&self, header: Option<&str>, needed: Role) -> Result<Token, Refusal> {
         let invalid = || {
-            Refusal::new(
-                Reason::TokenInvalid,
-                "send `authorization: Bearer <token>` with a token of this hub",
-            )
+            let what = "send `authorization: Bearer <token>` with a token of this hub";
+            Refusal::new(Reason::TokenInvalid, what)
         };
-        let header = metadata
-            .get("authorization")
-            .and_then(|value| value.to_str().ok());
-        let secret = header
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(invalid)?;
+        let secret = header.and_then(|value| value.strip_prefix("Bearer "));
+        let secret = secret.filter(|secret| is_secret(secret));
         // Looked up by hash: how long it takes says nothing about a secret.
-        let found = self
-            .store
-            .get(Table::Tokens, &key(secret))
-            .await
-            .map_err(|_| unreadable())?;
-        let token: Token =
-            serde_json::from_slice(&found.ok_or_else(invalid)?).map_err(|_| unreadable())?;
+        let key = key(secret.ok_or_else(invalid)?);
+        let found = self.store.get(Table::Tokens, &key).await;
+        let found = found.map_err(|error| failed(&error))?;
+        let token: Token = serde_json::from_slice(&found.ok_or_else(invalid)?)
+            .map_err(|error| failed(&Error::Read(error.into())))?;
         if token.role < needed {
             let what = format!(
                 "the token {} is a {}'s; this needs {needed}",
@@ -182,129 +183,27 @@ impl Tokens {
         }
         Ok(token)
     }
+}
 
-    async fn rows(&self) -> Result<Vec<(String, Token)>, Error> {
-        let (mut before, mut tokens) = (None, Vec::new());
-        loop {
-            let rows = self.store.scan(Table::Tokens, before, PAGE).await?;
-            let Some(last) = rows.last() else {
-                return Ok(tokens);
-            };
-            before = Some(last.number);
-            for row in rows {
-                let token = serde_json::from_slice(&row.value)
-                    .map_err(|error| Error::Read(error.into()))?;
-                tokens.push((row.key, token));
-            }
-        }
-    }
+/// Whether a row of the table is a token, and not the name of one.
+pub(crate) fn is_token(row: &Row) -> bool {
+    !row.key.starts_with(NAME)
+}
+
+/// The row that holds a name's place: two tokens of one name would be revoked as one.
+fn name_key(name: &Alias) -> String {
+    format!("{NAME}{name}")
 }
 
 fn key(secret: &str) -> String {
     hex(&sha256(secret.as_bytes()))
 }
 
-fn unreadable() -> Refusal {
-    Refusal::new(
-        Reason::StoreUnavailable,
-        "the hub's store cannot be read; its log says why",
-    )
+/// Whether text has the form of a secret: nothing else is worth a look into the store.
+fn is_secret(text: &str) -> bool {
+    let digits = text.strip_prefix(PREFIX).and_then(unhex);
+    digits.is_some_and(|bytes| bytes.len() == SECRET_BYTES)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use mosaic_store::MemoryStore;
-
-    fn tokens() -> Tokens {
-        Tokens::new(Arc::new(MemoryStore::default()), Arc::new(SystemClock))
-    }
-
-    fn with(secret: &str) -> MetadataMap {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("authorization", secret.parse().unwrap());
-        metadata
-    }
-
-    #[tokio::test]
-    async fn a_token_opens_what_its_role_allows_until_it_is_revoked() {
-        let tokens = tokens();
-        let name: Alias = "ci".parse().unwrap();
-        let secret = tokens.create(&name, Role::Viewer).await.unwrap();
-        let metadata = with(&format!("Bearer {secret}"));
-        assert_eq!(
-            tokens
-                .authenticate(&metadata, Role::Viewer)
-                .await
-                .unwrap()
-                .name,
-            name
-        );
-        let refusal = tokens
-            .authenticate(&metadata, Role::Admin)
-            .await
-            .unwrap_err();
-        assert_eq!(refusal.reason, Reason::RoleInsufficient);
-        assert!(matches!(
-            tokens.create(&name, Role::Admin).await,
-            Err(TokenError::Taken(_))
-        ));
-        assert!(tokens.revoke(&name).await.unwrap() && !tokens.revoke(&name).await.unwrap());
-        let refusal = tokens
-            .authenticate(&metadata, Role::Viewer)
-            .await
-            .unwrap_err();
-        assert_eq!(refusal.reason, Reason::TokenInvalid);
-    }
-
-    #[tokio::test]
-    async fn nothing_but_the_whole_secret_opens() {
-        let tokens = tokens();
-        let secret = tokens
-            .create(&"ci".parse().unwrap(), Role::Admin)
-            .await
-            .unwrap();
-        let wrong = [
-            "",
-            "Bearer",
-            "Bearer ",
-            "Bearer mst_",
-            &secret,
-            &format!("bearer {secret}"),
-            &format!("Bearer {secret}0"),
-        ];
-        for header in wrong {
-            let refusal = tokens
-                .authenticate(&with(header), Role::Viewer)
-                .await
-                .unwrap_err();
-            assert_eq!(refusal.reason, Reason::TokenInvalid, "{header:?}");
-        }
-        assert!(
-            tokens
-                .authenticate(&MetadataMap::new(), Role::Viewer)
-                .await
-                .is_err()
-        );
-    }
-
-    #[tokio::test]
-    async fn no_secret_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let tokens = Tokens::of(folder.path()).unwrap();
-        let secret = tokens
-            .create(&"ci".parse().unwrap(), Role::Admin)
-            .await
-            .unwrap();
-        drop(tokens);
-        let bare = secret.strip_prefix(PREFIX).unwrap();
-        for file in std::fs::read_dir(folder.path().join("store")).unwrap() {
-            let bytes = std::fs::read(file.unwrap().path()).unwrap();
-            assert!(
-                !bytes
-                    .windows(bare.len())
-                    .any(|window| window == bare.as_bytes())
-            );
-        }
-    }
-}
+mod tests;

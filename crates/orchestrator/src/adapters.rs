@@ -3,7 +3,7 @@
 use crate::config::{Config, SandboxName};
 use crate::folders::Folders;
 use crate::sandbox::Sandbox;
-use crate::sandbox::bubblewrap::Bubblewrap;
+use crate::sandbox::bubblewrap::{self, Bubblewrap};
 use crate::sandbox::cgroup::Cgroups;
 use crate::sandbox::process::ProcessSandbox;
 use crate::sandboxes::Sandboxes;
@@ -62,4 +62,22 @@ pub(crate) async fn sandboxes(config: &Config, folders: &Folders) -> Sandboxes {
         };
     }
     sandboxes
+}
+
+/// Whether bubblewrap works on this machine, for a data folder below `folder`.
+///
+/// # Errors
+/// Why not, for people.
+pub fn bubblewrap_works(folder: &std::path::Path) -> Result<(), String> {
+    let probe = folder.join("probe");
+    let folders = Folders::new(&probe);
+    let tried = folders
+        .create()
+        .map_err(|error| mosaic_common::in_full(&error))
+        .and_then(|()| {
+            let program = supervisor::install(&folders).map_err(|error| error.to_string())?;
+            bubblewrap::try_out(&probe, folders.first_owner(), &program).map(drop)
+        });
+    drop(std::fs::remove_dir_all(&probe)); // only what was made here
+    tried
 }

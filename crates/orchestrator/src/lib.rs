@@ -25,5 +25,6 @@ mod spoke;
 pub mod supervise;
 pub mod worktrees;
 
+pub use adapters::bubblewrap_works;
 pub use program::main_with;
 pub use spoke::{Spoke, StartError};

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is a failed test
 
 mod bad_input;
+mod demo;
+mod federation;
 mod kills;
 mod local;
 mod program;
@@ -11,3 +13,4 @@ mod refusals;
 mod server;
 mod spawning;
 mod streams;
+mod world;

@@ -33,24 +33,25 @@ pub struct Spec {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Limits of one agent; `None`: the spoke's default.
+/// Limits of one agent; `None`: the spoke's default. In configuration files the names are
+/// written with underscores, as TOML's are; in JSON in camel case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of memory, the whole process tree.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", alias = "memory_bytes")]
     pub memory_bytes: Option<u64>,
     /// Thousandths of one processor.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", alias = "cpu_millis")]
     pub cpu_millis: Option<u32>,
     /// Processes and threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<u32>,
     /// Longest life in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", alias = "wall_clock_seconds")]
     pub wall_clock_seconds: Option<u64>,
     /// Longest silence in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", alias = "idle_seconds")]
     pub idle_seconds: Option<u64>,
 }
 

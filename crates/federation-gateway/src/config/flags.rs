@@ -22,6 +22,12 @@ pub struct Flags {
     /// Instead of `listen` in the file.
     #[arg(long, env = "MOSAIC_HUB_LISTEN")]
     pub listen: Option<SocketAddr>,
+    /// Instead of `identity` in the file.
+    #[arg(long, env = "MOSAIC_HUB_IDENTITY")]
+    pub identity: Option<PathBuf>,
+    /// Instead of `connections` in the file.
+    #[arg(long, env = "MOSAIC_HUB_CONNECTIONS")]
+    pub connections: Option<PathBuf>,
     /// Instead of `log.format` in the file: text or json.
     #[arg(long, env = "MOSAIC_LOG_FORMAT", value_parser = parse_format)]
     pub log_format: Option<LogFormat>,
@@ -48,6 +54,8 @@ impl Flags {
         let over = self.clone();
         config.data = over.data.unwrap_or(config.data);
         config.listen = over.listen.unwrap_or(config.listen);
+        config.identity = over.identity.or(config.identity);
+        config.connections = over.connections.or(config.connections);
         config.log.format = over.log_format.unwrap_or(config.log.format);
         config.log.filter = over.log_filter.unwrap_or(config.log.filter);
         config.check()

@@ -1,17 +1,24 @@
-//! What both services of the hub work with, and what a caller is.
+//! What both services of the hub work with.
 
+use crate::claims::Claims;
 use crate::forwarder::{Forwarder, Sending};
 use crate::index::Index;
 use crate::sites::{Needs, Site, Sites};
-use crate::tokens::{Role, Token, Tokens};
+use crate::testimony::Testimony;
+use crate::tokens::Token;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use mosaic_common::{AgentId, CommandId, Reason, Refusal};
+use mosaic_common::{AgentId, Alias, CommandId, Reason, Refusal};
+use mosaic_federation::issuer::Origin;
 use mosaic_federation::kind::Request as CommandRequest;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status};
+use tonic::Request;
+use tracing::Instrument;
+
+/// When to try again for a place for a stream.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What the hub's services work with.
 #[derive(Debug, Clone)]
@@ -20,126 +27,132 @@ pub struct HubParts {
     pub sites: Arc<Sites>,
     /// Which of them has which agent.
     pub index: Index,
-    /// The way to them.
+    /// Which command ids were used for what.
+    pub claims: Claims,
+    /// The way to the sites.
     pub forwarder: Forwarder,
-    /// Who may call.
-    pub tokens: Tokens,
     /// Room for open streams.
     pub streams: Arc<Semaphore>,
     /// Cancelled when the hub stops.
     pub stop: CancellationToken,
 }
 
+/// A stream of a site's answers.
+pub(super) type Answers<T> = BoxStream<'static, Result<T, Refusal>>;
+
+/// Who asks, and as part of what. The front has let nobody through without a token.
+pub(super) fn origin<T>(request: &Request<T>) -> Result<Origin, Refusal> {
+    let token = request.extensions().get::<Token>();
+    let nobody = || Refusal::new(Reason::TokenInvalid, "this call needs a token");
+    let traceparent = request.metadata().get("traceparent");
+    let traceparent = traceparent.and_then(|value| value.to_str().ok());
+    Ok(Origin {
+        on_behalf_of: token.ok_or_else(nobody)?.name.to_string(),
+        traceparent: traceparent.unwrap_or_default().to_owned(),
+    })
+}
+
+/// Carries work to its end, also when the client hangs up: what has been sent gets its outcome
+/// recorded. A panic in it ends this request and no other.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let task = tokio::spawn(work.in_current_span());
+    task.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request's task ended early");
+        let problem = "the request broke off; the hub's log says why";
+        Err(Refusal::new(Reason::Internal, problem))
+    })
+}
+
 impl HubParts {
-    /// Who calls, if they may.
-    pub(super) async fn caller<T>(
+    /// Sends a request that only reads to the site that has an agent.
+    pub(super) async fn read<R>(
         &self,
-        request: &Request<T>,
-        needed: Role,
-    ) -> Result<Token, Refusal> {
-        self.tokens.authenticate(request.metadata(), needed).await
-    }
-
-    /// Sends a request to the site that has an agent.
-    pub(super) async fn to_agent<R: CommandRequest>(
-        &self,
-        caller: &Token,
-        (site, agent): (&str, AgentId),
-        (command, needs, extra): (CommandId, Needs, Duration),
+        origin: &Origin,
+        (named, agent): (Option<Alias>, AgentId),
         request: &R,
-    ) -> Result<R::Response, Refusal> {
-        let site = self.site_of(site, &agent, needs).await?;
-        self.to_site(caller, &site, (command, Some(agent), extra), request)
-            .await
-    }
-
-    /// Sends a request to a site.
-    pub(super) async fn to_site<R: CommandRequest>(
-        &self,
-        caller: &Token,
-        site: &Site,
-        (command, agent, extra): (CommandId, Option<AgentId>, Duration),
-        request: &R,
-    ) -> Result<R::Response, Refusal> {
-        let client = caller.name.as_str();
-        self.forwarder
-            .send(Sending {
-                site,
-                command,
-                client,
-                agent,
-                request,
-                extra,
-            })
-            .await
+    ) -> Result<R::Response, Refusal>
+    where
+        R: CommandRequest,
+        R::Response: Testimony,
+    {
+        let site = self.site_of(named.as_ref(), &agent, Needs::Usable).await?;
+        let sending = Sending {
+            site: &site,
+            command: CommandId::random(),
+            origin,
+            agent: Some(agent),
+            request,
+            extra: Duration::ZERO,
+        };
+        self.forwarder.send(sending).await
     }
 
     /// Opens a stream at a site. It holds one of the places for streams as long as it lives.
     pub(super) async fn open<R>(
         &self,
-        caller: &Token,
+        origin: &Origin,
         site: &Site,
         agent: Option<AgentId>,
         request: &R,
-    ) -> Result<BoxStream<'static, Result<R::Response, Status>>, Refusal>
+    ) -> Result<Answers<R::Response>, Refusal>
     where
         R: CommandRequest,
-        R::Response: 'static,
+        R::Response: Testimony + 'static,
     {
-        let full = |_| {
-            Refusal::new(
-                Reason::Overloaded,
-                "this hub serves as many streams as it may",
-            )
+        let place = self.streams.clone().try_acquire_owned().map_err(|_| {
+            let problem = "this hub has as many streams open as it may";
+            Refusal::new(Reason::Overloaded, problem).retry_after(RETRY)
+        })?;
+        let sending = Sending {
+            site,
+            command: CommandId::random(),
+            origin,
+            agent,
+            request,
+            extra: Duration::ZERO,
         };
-        let place = self.streams.clone().try_acquire_owned().map_err(full)?;
-        let (command, client, extra) = (CommandId::random(), caller.name.as_str(), Duration::ZERO);
-        let frames = self
-            .forwarder
-            .open(Sending {
-                site,
-                command,
-                client,
-                agent,
-                request,
-                extra,
-            })
-            .await?;
-        let stopped = self.stop.clone();
-        let last =
-            stream::once(async move { stopped.is_cancelled() }).filter_map(|stopped| async move {
-                let what = "the hub is shutting down; resume at the last cursor";
-                stopped.then(|| Err(Refusal::new(Reason::SiteUnreachable, what)))
-            });
-        let answers = frames
-            .take_until(self.stop.clone().cancelled_owned())
-            .chain(last);
-        Ok(answers
-            .map(move |answer| {
-                let _held = &place;
-                answer.map_err(Status::from)
-            })
-            .boxed())
+        let answers = self.forwarder.open(sending).await?;
+        let answers = answers.take_until(self.stop.clone().cancelled_owned());
+        let answers = answers.chain(farewell(self.stop.clone()));
+        let held = answers.map(move |answer| {
+            let _held = &place;
+            answer
+        });
+        Ok(held.boxed())
     }
 
     /// The site that a request about an agent is for.
+    ///
+    /// A named site is not asked about an agent that another site is known to have: a kill there
+    /// would bar the id and leave the agent running.
     pub(super) async fn site_of(
         &self,
-        named: &str,
+        named: Option<&Alias>,
         agent: &AgentId,
         needs: Needs,
     ) -> Result<Site, Refusal> {
         let known = self.index.site(agent).await?;
-        match (named.is_empty(), known) {
-            (true, None) if self.sites.every(Needs::Usable)?.len() != 1 => {
-                let what = format!("this hub knows no agent {agent}; name its site to ask there");
-                Err(Refusal::new(Reason::AgentNotFound, what))
-            }
-            _ => {
-                self.sites
-                    .choose(named, Some(agent), &self.index, needs)
-                    .await
-            }
+        let unknown = |what: String| Err(Refusal::new(Reason::AgentNotFound, what));
+        match (named, &known) {
+            (Some(named), Some(known)) if named != known => unknown(format!(
+                "the site {named} has no agent {agent}; the site {known} has"
+            )),
+            (None, None) if self.sites.every(needs)?.len() > 1 => unknown(format!(
+                "this hub knows no agent {agent}; name its site to ask there"
+            )),
+            _ => self.sites.choose(named, known.as_ref(), needs),
         }
     }
+}
+
+/// What ends a stream when the hub stops; nothing when it ended by itself.
+fn farewell<T: Send + 'static>(stop: CancellationToken) -> Answers<T> {
+    let last = async move {
+        let what = "the hub is shutting down; resume at the last cursor";
+        stop.is_cancelled()
+            .then(|| Err(Refusal::new(Reason::SiteUnreachable, what).retry_after(RETRY)))
+    };
+    stream::once(last).filter_map(std::future::ready).boxed()
 }

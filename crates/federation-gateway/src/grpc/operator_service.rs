@@ -1,7 +1,6 @@
 //! `OperatorService` at the hub: connections and recorded commands.
 
 use super::HubParts;
-use crate::tokens::Role;
 use mosaic_common::Alias;
 use mosaic_common::proto::federation::v1 as pb;
 use mosaic_common::proto::federation::v1::operator_service_server::OperatorService;
@@ -26,9 +25,8 @@ impl HubOperator {
 impl OperatorService for HubOperator {
     async fn list_connections(
         &self,
-        request: Request<pb::ListConnectionsRequest>,
+        _: Request<pb::ListConnectionsRequest>,
     ) -> Result<Response<pb::ListConnectionsResponse>, Status> {
-        self.parts.caller(&request, Role::Viewer).await?;
         let connections = self.parts.sites.connections().list();
         let connections = connections
             .iter()
@@ -41,14 +39,7 @@ impl OperatorService for HubOperator {
         &self,
         request: Request<pb::ListCommandsRequest>,
     ) -> Result<Response<pb::ListCommandsResponse>, Status> {
-        self.parts.caller(&request, Role::Viewer).await?;
-        Ok(Response::new(
-            self.parts
-                .forwarder
-                .records
-                .list(request.get_ref())
-                .await?
-                .into(),
-        ))
+        let records = &self.parts.forwarder.records;
+        Ok(Response::new(records.list(request.get_ref()).await?.into()))
     }
 }

@@ -1,8 +1,10 @@
 //! Who asks, and what they may see.
 
 use crate::lifecycle::Quota;
-use mosaic_common::Alias;
-use mosaic_common::agent::{AgentRecord, Limits};
+use mosaic_common::agent::{AgentRecord, Limits, Spec};
+use mosaic_common::{Alias, Refusal};
+use mosaic_federation::connection::Grant;
+use std::sync::Arc;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -18,10 +20,8 @@ pub enum Caller {
         connection: Alias,
         /// The hub's client.
         client: String,
-        /// How many agents the connection may have.
-        max_agents: usize,
-        /// The most that one agent of it may use.
-        limits: Limits,
+        /// What this spoke lets it ask for.
+        grant: Arc<Grant>,
     },
 }
 
@@ -52,12 +52,10 @@ impl Caller {
         match self {
             Self::Local { .. } => None,
             Self::Hub {
-                connection,
-                max_agents,
-                ..
+                connection, grant, ..
             } => Some(Quota {
                 connection: connection.clone(),
-                agents: *max_agents,
+                agents: grant.max_agents as usize,
             }),
         }
     }
@@ -67,7 +65,19 @@ impl Caller {
     pub fn most(&self) -> Limits {
         match self {
             Self::Local { .. } => Limits::default(),
-            Self::Hub { limits, .. } => *limits,
+            Self::Hub { grant, .. } => grant.limits,
+        }
+    }
+
+    /// Checks a spec in which nothing is left open any more: what the spoke filled in must be
+    /// granted too.
+    ///
+    /// # Errors
+    /// The name that the grant does not list.
+    pub fn check(&self, spec: &Spec) -> Result<(), Refusal> {
+        match self {
+            Self::Local { .. } => Ok(()),
+            Self::Hub { grant, .. } => grant.check_spec(spec),
         }
     }
 

@@ -9,6 +9,7 @@ use mosaic_common::{Reason, Refusal};
 use mosaic_federation::execute::{Answer, Execute};
 use mosaic_federation::verify::VerifiedCommand;
 use prost::Message;
+use std::sync::Arc;
 
 /// Carries out verified commands.
 #[derive(Debug, Clone)]
@@ -25,12 +26,10 @@ impl HubCommands {
 }
 
 fn caller(command: &VerifiedCommand) -> Caller {
-    let grant = command.grant();
     Caller::Hub {
         connection: command.connection().clone(),
         client: command.on_behalf_of().to_owned(),
-        max_agents: grant.max_agents as usize,
-        limits: grant.limits,
+        grant: Arc::new(command.grant().clone()),
     }
 }
 

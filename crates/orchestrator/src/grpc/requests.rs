@@ -49,7 +49,7 @@ impl Requests {
             request.spec.as_ref().unwrap_or(&pb::AgentSpec::default()),
             command,
         )?;
-        self.agents.deps().spawner.resolve(spec, caller.most())?;
+        caller.check(&self.agents.deps().spawner.resolve(spec, caller.most())?)?;
         self.agents.gate().check(caller.quota().as_ref())
     }
 
@@ -70,6 +70,7 @@ impl Requests {
         let spec = deps
             .spawner
             .resolve(parse_spec(&spec, command_id)?, caller.most())?;
+        caller.check(&spec)?;
         let record = AgentRecord {
             spec,
             site,

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -32,14 +33,27 @@ const KILL_ROUND: Duration = Duration::from_millis(100);
 /// The groups below which this spoke makes one for each agent.
 #[derive(Debug, Clone)]
 pub struct Cgroups {
-    roots: Roots,
+    roots: Arc<Roots>,
 }
 
 /// Where a controller's group of the spoke is, by version.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Roots {
     V1(Vec<(v1::Controller, PathBuf)>),
     V2(PathBuf),
+}
+
+impl Drop for Roots {
+    /// Takes the spoke's own groups away with it. One that still holds an agent stays.
+    fn drop(&mut self) {
+        let roots: Vec<&Path> = match self {
+            Self::V1(roots) => roots.iter().map(|(_, root)| root.as_path()).collect(),
+            Self::V2(root) => vec![root],
+        };
+        for root in roots {
+            drop(fs::remove_dir(root));
+        }
+    }
 }
 
 /// One agent's group.
@@ -65,12 +79,12 @@ impl Cgroups {
         let roots = v1::roots(&own, &mounts, &name);
         if !roots.is_empty() {
             return Ok(Self {
-                roots: Roots::V1(roots),
+                roots: Arc::new(Roots::V1(roots)),
             });
         }
         v2::root(&own, &mounts, &name)
             .map(|root| Self {
-                roots: Roots::V2(root),
+                roots: Arc::new(Roots::V2(root)),
             })
             .map_err(|reason| format!("control groups cannot be used: {reason}"))
     }
@@ -91,7 +105,7 @@ impl Cgroups {
 
     /// The agent's group, there or not.
     pub(crate) fn of(&self, agent: &AgentId) -> Cgroup {
-        match &self.roots {
+        match self.roots.as_ref() {
             Roots::V1(roots) => Cgroup::V1(
                 roots
                     .iter()
@@ -104,7 +118,7 @@ impl Cgroups {
 
     /// Every agent that has a group.
     pub(crate) fn agents(&self) -> io::Result<BTreeSet<AgentId>> {
-        let roots: Vec<&Path> = match &self.roots {
+        let roots: Vec<&Path> = match self.roots.as_ref() {
             Roots::V1(roots) => roots.iter().map(|(_, root)| root.as_path()).collect(),
             Roots::V2(root) => vec![root],
         };

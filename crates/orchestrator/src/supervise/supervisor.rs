@@ -17,10 +17,7 @@ const NAME: &str = "supervise";
 /// # Errors
 /// If it cannot be copied.
 pub fn install(folders: &Folders) -> io::Result<PathBuf> {
-    let program = match std::env::var_os("MOSAIC_SUPERVISOR") {
-        Some(program) => program.into(),
-        None => std::env::current_exe()?,
-    };
+    let program = std::env::current_exe()?;
     let folder = folders.data().join("bin");
     fs::create_dir_all(&folder)?;
     fs::set_permissions(&folder, Permissions::from_mode(0o755))?;

@@ -77,7 +77,7 @@ fn supervise(folder: &Path) -> Result<()> {
     }
     state.init = find_init(&launch, &child);
     if let Some(process) = state.init {
-        drop(init.set(process));
+        let _ = init.set(process); // set once, here
     }
     report::write(folder, STATE, &state).context("cannot write the state")?;
     feed(&mut child, launch.stdin.clone());
