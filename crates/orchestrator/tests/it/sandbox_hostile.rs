@@ -4,6 +4,7 @@ use crate::sandbox_machine::{Kind, Machine, says};
 use orchestrator::sandbox::{Ending, Network};
 use std::fs;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[tokio::test]
@@ -40,16 +41,31 @@ async fn it_reads_no_other_agents_folder_and_nothing_of_the_spoke() {
 async fn it_writes_nothing_outside_its_own_folder() {
     let machine = Machine::new(Kind::Bubblewrap).await;
     let other = machine.agent("");
-    let said = machine
-        .ask(&format!(
-            "for place in / /usr /usr/bin /etc /proc/sys/kernel /sys /bin /lib {data} {agents} {other} /.mosaic; do
-                 touch $place/made 2>/dev/null && echo wrote $place; done; :",
-            data = machine.folders.data().display(),
-            agents = machine.folders.agents_root().display(),
-            other = other.folder.display(),
-        ))
+    let spoken = [
+        machine.folders.data().to_owned(),
+        machine.folders.agents_root(),
+        other.folder,
+        other.workdir,
+    ];
+    let system = [
+        "/",
+        "/usr",
+        "/usr/bin",
+        "/etc",
+        "/proc/sys/kernel",
+        "/lib",
+        "/.mosaic",
+    ];
+    let places = spoken.into_iter().chain(system.map(PathBuf::from));
+    let made: Vec<_> = places.map(|place| place.join("mosaic-was-here")).collect();
+    let list: Vec<_> = made.iter().map(|path| path.display().to_string()).collect();
+    machine
+        .ask(&format!("touch {} 2>/dev/null; :", list.join(" ")))
         .await;
-    assert_eq!(said, "");
+    // What it made in the memory it takes for these folders has gone with it.
+    for path in made {
+        assert!(!path.exists(), "{}", path.display());
+    }
 }
 
 #[tokio::test]
