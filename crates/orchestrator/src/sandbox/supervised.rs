@@ -200,12 +200,12 @@ impl Supervised {
                 init.signal(Signal::KILL);
             }
         }
-        let (cgroup, mark) = (found.cgroup.clone(), mark(agent));
+        let (cgroup, mark, owner) = (found.cgroup.clone(), mark(agent), owner(found));
         let kill = move || {
             if let Some(cgroup) = &cgroup {
                 cgroup.kill()?;
             }
-            procfs::marked(&mark, None).map(|left| drop(procfs::kill(&left)))
+            procfs::marked(&mark, owner).map(|left| drop(procfs::kill(&left)))
         };
         off_thread(kill).await.map_err(failed("kill what is left"))
     }
@@ -266,6 +266,11 @@ fn mark(agent: &AgentId) -> String {
     format!("MOSAIC_AGENT_ID={agent}")
 }
 
+/// The agent's own user, which tells processes that hid their mark. Nobody else has it.
+fn owner(found: &Found) -> Option<u32> {
+    found.state.as_ref().and_then(|state| state.owner)
+}
+
 fn is_of_this_boot(state: &State) -> bool {
     procfs::boot().is_ok_and(|boot| boot == state.boot)
 }
@@ -274,7 +279,8 @@ fn is_of_this_boot(state: &State) -> bool {
 async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
     let deadline = Instant::now() + PROOF;
     loop {
-        let (known, cgroup, mark) = (known(found), found.cgroup.clone(), mark(agent));
+        let (known, cgroup) = (known(found), found.cgroup.clone());
+        let (mark, owner) = (mark(agent), owner(found));
         let look = move || {
             let mut left: Vec<Process> = known
                 .into_iter()
@@ -283,7 +289,7 @@ async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
             if let Some(cgroup) = &cgroup {
                 left.extend(cgroup.members()?);
             }
-            left.extend(procfs::marked(&mark, None)?);
+            left.extend(procfs::marked(&mark, owner)?);
             drop(procfs::kill(&left));
             Ok(left)
         };

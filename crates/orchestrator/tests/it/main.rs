@@ -5,6 +5,10 @@
 mod cleanup;
 mod killswitch;
 mod lifecycle;
+mod sandbox_contract;
+mod sandbox_end;
+mod sandbox_hostile;
+mod sandbox_machine;
 mod stage;
 mod worktrees_add;
 mod worktrees_hostile;

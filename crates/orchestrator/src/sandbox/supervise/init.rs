@@ -8,7 +8,11 @@ use super::frames::{DATA_MAX, Frame};
 use crate::sandbox::Ending;
 use anyhow::{Context, Result};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, kill_process, set_dumpable_behavior,
+    wait,
+};
+use rustix::thread::set_no_new_privs;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -33,6 +37,7 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
 fn run(arguments: &[OsString]) -> Result<Ending> {
     let (place, argv) = Place::parse(arguments)?;
     place.take()?;
+    shut()?;
     let mut signals = Signals::new([SIGTERM]).context("cannot handle signals")?;
     let mut command = place.program(argv)?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -59,6 +64,13 @@ fn run(arguments: &[OsString]) -> Result<Ending> {
         }
     }
     Ok(ending)
+}
+
+/// Keeps the program, which may run as the same user, from speaking or looking through this
+/// process's files, and from gaining privileges by a program that is marked to give them.
+fn shut() -> Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot close this process")?;
+    set_no_new_privs(true).context("cannot forbid new privileges")
 }
 
 /// Reaps whatever ends, until the program has.

@@ -15,7 +15,7 @@ use crate::sandbox::Ending;
 use crate::sandbox::procfs::{self, Process};
 use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, set_child_subreaper, setsid, waitpid};
+use rustix::process::{Signal, WaitOptions, set_child_subreaper, setsid, wait};
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -167,7 +167,8 @@ fn kill_once(cgroup: Option<&crate::sandbox::cgroup::Cgroup>) {
 /// Kills and reaps until the kernel knows no child of ours any more.
 fn end_everything(launch: &Launch) {
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        // Any child: `waitpid` would leave out those in sessions of their own.
+        match wait(WaitOptions::NOHANG) {
             Err(Errno::CHILD) => return,
             Ok(Some(_)) | Err(_) => {}
             Ok(None) => kill_once(launch.cgroup.as_ref()),
