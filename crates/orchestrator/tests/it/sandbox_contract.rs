@@ -137,7 +137,7 @@ on_each_sandbox! {
         let spec = machine.agent("sleep 1000");
         assert_eq!(machine.sandbox.list().await.unwrap(), []);
         machine.sandbox.ensure(&spec).await.unwrap();
-        assert_eq!(machine.sandbox.list().await.unwrap(), [spec.agent.clone()]);
+        assert_eq!(machine.sandbox.list().await.unwrap(), std::slice::from_ref(&spec.agent));
         let removed = machine.sandbox.remove(&spec.agent, Duration::ZERO).await.unwrap();
         assert!(matches!(removed, Removed::Dead(proof) if !proof.is_empty()));
         assert_eq!(machine.sandbox.list().await.unwrap(), []);
