@@ -29,7 +29,9 @@ class Endpoint:
     def __init__(self, name, target, site="", token=None):
         self.name = name
         self.site = site
-        self.channel = grpc.insecure_channel(target)
+        # Over a Unix socket the C core names the path as the authority, percent-encoded, which is
+        # no authority (RFC 3986, section 3.2): a strict server resets the stream.
+        self.channel = grpc.insecure_channel(target, [("grpc.default_authority", "localhost")])
         self.metadata = [("authorization", f"Bearer {token}")] if token else []
         self.stub = agent_service_pb2_grpc.AgentServiceStub(self.channel)
 

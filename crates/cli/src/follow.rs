@@ -1,7 +1,7 @@
 //! Reads a stream on across broken connections. Whoever opens it keeps the cursor.
 
 use crate::{failure::Failure, retry::Patience};
-use mosaic_common::{agent::wire::parse_state, proto::agent::v1 as pb};
+use mosaic_common::{Reason, Refusal, agent::wire::parse_state, proto::agent::v1 as pb};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
@@ -76,8 +76,8 @@ impl<M> Follow<M> {
     /// # Errors
     /// If that happened too often in a row.
     pub(crate) async fn ended_early(&mut self) -> Result<(), Status> {
-        let why = Status::unavailable("the server ended the stream early");
-        self.patience.wait(why).await
+        let why = Refusal::new(Reason::SiteUnreachable, "the server ended the stream early");
+        self.patience.wait(why.into()).await
     }
 
     fn opened(&mut self, stream: Streaming<M>) {

@@ -2,16 +2,17 @@
 //! Everything is typed and checked before anything binds or starts.
 
 mod flags;
+mod parts;
 
 pub use flags::Flags;
+pub use parts::{Capacity, Log, Retention, Times, Uids};
 
 use crate::profile::Profile;
 use crate::worktrees::Repository;
 use mosaic_common::Alias;
 use mosaic_common::agent::Limits;
-use mosaic_common::process::LogFormat;
 use serde::Deserialize;
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 /// A spoke's configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -80,124 +81,6 @@ impl SandboxName {
         match self {
             Self::Bubblewrap => "bubblewrap",
             Self::Process => "process",
-        }
-    }
-}
-
-/// How many agents.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Capacity {
-    /// That run at once.
-    pub running: usize,
-    /// That wait for a place.
-    pub queued: usize,
-}
-
-impl Default for Capacity {
-    /// Eight agents of two gigabytes fit a small server; a queue of eight times that is
-    /// longer than anybody waits.
-    fn default() -> Self {
-        Self {
-            running: 8,
-            queued: 64,
-        }
-    }
-}
-
-/// How long things may take, in seconds.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Times {
-    /// From a polite stop to a kill.
-    stop_grace_seconds: u64,
-    /// From SIGTERM to the end of the spoke.
-    drain_seconds: u64,
-}
-
-impl Default for Times {
-    /// Docker's and systemd's defaults, so that a spoke fits into either: containers get ten
-    /// seconds to stop, services ninety.
-    fn default() -> Self {
-        Self {
-            stop_grace_seconds: 10,
-            drain_seconds: 80,
-        }
-    }
-}
-
-impl Times {
-    /// From a polite stop to a kill.
-    #[must_use]
-    pub fn stop_grace(&self) -> Duration {
-        Duration::from_secs(self.stop_grace_seconds)
-    }
-
-    /// From SIGTERM to the end of the spoke.
-    #[must_use]
-    pub fn drain(&self) -> Duration {
-        Duration::from_secs(self.drain_seconds)
-    }
-}
-
-/// How much is kept.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Retention {
-    /// Events in the log.
-    pub events: u64,
-    /// Days that an ended agent's record and output stay.
-    pub ended_days: u32,
-    /// Bytes of output kept of one agent.
-    pub output_bytes: u64,
-}
-
-impl Default for Retention {
-    /// A hundred thousand events are about 40 MB; a month is longer than anybody asks back.
-    fn default() -> Self {
-        Self {
-            events: 100_000,
-            ended_days: 30,
-            output_bytes: 64 * 1024 * 1024,
-        }
-    }
-}
-
-/// A range of uids that nobody else uses.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Uids {
-    /// The first.
-    pub first: u32,
-    /// How many.
-    pub count: u32,
-}
-
-impl Default for Uids {
-    /// Above what distributions give to people and subordinate ids by default, below 2^31.
-    fn default() -> Self {
-        Self {
-            first: 0x6d00_0000,
-            count: 65_536,
-        }
-    }
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// In the syntax of `RUST_LOG`.
-    pub filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
         }
     }
 }

@@ -5,10 +5,15 @@
 
 mod agent_service;
 mod caller;
+mod ending;
 mod execute;
+mod listing;
+mod logs;
 mod operator_service;
 mod requests;
+mod result;
 mod streams;
+mod watch;
 
 pub use agent_service::LocalAgents;
 pub use caller::Caller;

@@ -1,7 +1,7 @@
 //! The spoke: verifies commands and runs agents on this machine.
 //!
 //! `grpc → killswitch → lifecycle → spawner → cleanup → sandbox, worktrees`: each module may use
-//! what is to its right. Only this file knows the concrete adapters.
+//! what is to its right. Only `adapters` knows the concrete ones.
 
 mod adapters;
 pub mod cleanup;
@@ -22,9 +22,9 @@ pub mod sandboxes;
 mod serve;
 pub mod spawner;
 mod spoke;
-pub mod supervise;
 pub mod worktrees;
 
 pub use adapters::bubblewrap_works;
 pub use program::main_with;
+pub use sandbox::supervise;
 pub use spoke::{Spoke, StartError};

@@ -4,6 +4,7 @@ pub mod bubblewrap;
 pub mod cgroup;
 pub mod process;
 pub(crate) mod procfs;
+pub mod supervise;
 mod supervised;
 
 use mosaic_common::agent::{Cause, Limits};

@@ -53,7 +53,7 @@ fn spawn_status_and_kill_go_through_hub_and_spoke() {
     assert!(
         at_spoke
             .iter()
-            .any(|command| command["kind"] == "kill" && command["connectionId"] == "hub-alpha")
+            .any(|command| command["kind"] == "kill" && command["connection"] == "hub-alpha")
     );
 }
 

@@ -368,7 +368,12 @@ impl World {
             .open(self.folder().join(format!("{name}.log")));
         let log = log.unwrap();
         mosaic()
-            .args([part, "--log-filter", "debug,h2=info,tower=info,hyper_util=info", "--config"])
+            .args([
+                part,
+                "--log-filter",
+                "debug,h2=info,tower=info,hyper_util=info",
+                "--config",
+            ])
             .arg(self.folder().join(format!("{name}.toml")))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -7,7 +7,7 @@ use super::cgroup::{Cgroup, Cgroups};
 use super::procfs;
 use super::{Ending, Error, Removed, SandboxSpec};
 use crate::folders::Folders;
-use crate::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
+use crate::sandbox::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
 use mosaic_common::AgentId;
 use proof::{owner, prove, remove_group};
 use rustix::process::Signal;
