@@ -1,12 +1,15 @@
 //! What bubblewrap and process have in common: a supervisor for each agent, which outlives the
 //! spoke, and is found again by the agent's id alone.
 
+mod proof;
+
 use super::cgroup::{Cgroup, Cgroups};
-use super::procfs::{self, Process};
+use super::procfs;
 use super::{Ending, Error, Removed, SandboxSpec};
 use crate::folders::Folders;
 use crate::sandbox::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
 use mosaic_common::AgentId;
+use proof::{owner, prove, remove_group};
 use rustix::process::Signal;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -18,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 /// How long a supervisor may take to say that the program runs. Namespaces take ten
 /// milliseconds; a machine that is out of memory takes its time.
@@ -266,90 +269,8 @@ fn mark(agent: &AgentId) -> String {
     format!("MOSAIC_AGENT_ID={agent}")
 }
 
-/// The agent's own user, which tells processes that hid their mark. Nobody else has it.
-fn owner(found: &Found) -> Option<u32> {
-    found.state.as_ref().and_then(|state| state.owner)
-}
-
 fn is_of_this_boot(state: &State) -> bool {
     procfs::boot().is_ok_and(|boot| boot == state.boot)
-}
-
-/// Looks until nothing of the agent lives, and says how that was seen.
-async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
-    let deadline = Instant::now() + PROOF;
-    loop {
-        let (known, cgroup) = (known(found), found.cgroup.clone());
-        let (mark, owner) = (mark(agent), owner(found));
-        let look = move || {
-            let mut left: Vec<Process> = known
-                .into_iter()
-                .filter(|process| process.is_alive())
-                .collect();
-            if let Some(cgroup) = &cgroup {
-                left.extend(cgroup.members()?);
-            }
-            left.extend(procfs::marked(&mark, owner)?);
-            drop(procfs::kill(&left));
-            Ok(left)
-        };
-        let left = off_thread(look)
-            .await
-            .map_err(failed("look for what is left"))?;
-        let Some(first) = left.first() else {
-            return Ok(said(found));
-        };
-        if Instant::now() > deadline {
-            return Err(Error::Alive(format!(
-                "process {} and {} more do not die",
-                first.pid(),
-                left.len() - 1
-            )));
-        }
-        sleep(LOOK).await;
-    }
-}
-
-fn known(found: &Found) -> Vec<Process> {
-    let state = found.state.as_ref().filter(|state| is_of_this_boot(state));
-    state
-        .map(|state| {
-            [Some(state.supervisor), state.init]
-                .into_iter()
-                .flatten()
-                .collect()
-        })
-        .unwrap_or_default()
-}
-
-fn said(found: &Found) -> String {
-    let mut seen = vec!["supervisor gone"];
-    if found
-        .state
-        .as_ref()
-        .is_some_and(|state| state.init.is_some() && state.sandbox == "bubblewrap")
-    {
-        seen.push("its process namespace gone");
-    }
-    if found.cgroup.is_some() {
-        seen.push("its control group empty");
-    }
-    seen.push("no process bears its id");
-    seen.join(", ")
-}
-
-/// Removes a group. The last process of it may take a moment to leave.
-async fn remove_group(cgroup: &Cgroup) -> Result<(), Error> {
-    let deadline = Instant::now() + PROOF;
-    loop {
-        match cgroup.remove() {
-            Ok(()) => return Ok(()),
-            Err(error) if Instant::now() > deadline => {
-                return Err(failed("remove the control group")(error));
-            }
-            Err(_) => sleep(LOOK).await,
-        }
-    }
 }
 
 /// Waits until a process has ended.

@@ -101,7 +101,7 @@ on_each_sandbox! {
 
     async fn a_repeated_ensure_never_starts_a_second_program(machine: Machine) {
         let spec = machine.agent("echo started; read forever < fifo");
-        rustix_fifo(&spec.workdir.join("fifo"), spec.owner);
+        pipe_without_writer(&spec.workdir.join("fifo"), spec.owner);
         let again = machine.restarted().await;
         let (one, two) = tokio::join!(machine.sandbox.ensure(&spec), machine.sandbox.ensure(&spec));
         one.unwrap();
@@ -193,7 +193,7 @@ on_each_sandbox! {
 }
 
 /// A pipe that nobody will ever write to.
-fn rustix_fifo(path: &std::path::Path, owner: Option<u32>) {
+fn pipe_without_writer(path: &std::path::Path, owner: Option<u32>) {
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     std::os::unix::fs::lchown(path, owner, owner).unwrap();

@@ -17,6 +17,7 @@ use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{Read, Write, stdout};
+use std::os::unix::process::CommandExt;
 use std::process::{ExitCode, Stdio};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
@@ -40,6 +41,8 @@ fn run(arguments: &[OsString]) -> Result<Ending> {
     shut()?;
     let mut signals = Signals::new([SIGTERM]).context("cannot handle signals")?;
     let mut command = place.program(argv)?;
+    // Of its own group: `kill 0`, a habit of shell scripts, must not reach us or the supervisor.
+    command.process_group(0);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command
         .spawn()
