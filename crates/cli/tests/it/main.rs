@@ -13,4 +13,5 @@ mod refusals;
 mod server;
 mod spawning;
 mod streams;
+mod up;
 mod world;

@@ -7,6 +7,7 @@ mod access;
 mod acts;
 mod bad_input;
 mod errors_page;
+mod examples;
 mod fan_out;
 mod program;
 mod spoke;

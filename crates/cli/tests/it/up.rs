@@ -1,0 +1,92 @@
+//! `mosaic up`: one command, and one machine is a federation of its own.
+
+use crate::world::{said, until};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+fn mosaic(home: &Path) -> Command {
+    let mut command = crate::world::mosaic();
+    command.env("XDG_CONFIG_HOME", home.join("config"));
+    command
+}
+
+fn up(home: &Path, sandbox: &str) -> Child {
+    let repository = home.join("repository");
+    let child = mosaic(home)
+        .args(["up", "--port", "0", "--sandbox", sandbox, "--data"])
+        .arg(home.join("data"))
+        .arg("--repo")
+        .arg(format!("web={}", repository.display()))
+        .stdout(fs::File::create(home.join("out")).unwrap())
+        .stderr(fs::File::create(home.join("err")).unwrap())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("up to say how to go on", || {
+        fs::read_to_string(home.join("out"))
+            .unwrap()
+            .contains("mosaic spawn")
+    });
+    child
+}
+
+fn down(mut child: Child) {
+    assert!(
+        Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn one_command_makes_a_federation_and_the_client_finds_it() {
+    let home = tempfile::Builder::new()
+        .prefix("mosaic-up-")
+        .tempdir()
+        .unwrap();
+    let home = home.path();
+    fs::set_permissions(home, fs::Permissions::from_mode(0o711)).unwrap();
+    let repository = home.join("repository");
+    let made = Command::new("git")
+        .args(["init", "-q", "-b", "main"])
+        .arg(&repository)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let identity = ["-c", "user.name=T", "-c", "user.email=t@example.invalid"];
+    let commit = ["commit", "-q", "--allow-empty", "-m", "Begin"];
+    assert!(
+        Command::new("git")
+            .args(identity)
+            .args(commit)
+            .current_dir(&repository)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let first = up(home, "process");
+    let spawned =
+        said(mosaic(home).args(["spawn", "--repo", "web", "--wait", "echo hello > hello.txt"]));
+    assert_eq!(spawned.code, 0, "{} {}", spawned.out, spawned.err);
+    let token = home.join("data/client.token");
+    assert_eq!(token.metadata().unwrap().permissions().mode() & 0o077, 0);
+    let secret = fs::read_to_string(&token).unwrap();
+    let told = fs::read_to_string(home.join("out")).unwrap()
+        + &fs::read_to_string(home.join("err")).unwrap();
+    assert!(!told.contains(secret.trim()), "the token is never printed");
+    down(first);
+    let second = up(home, "process");
+    assert_eq!(
+        fs::read_to_string(&token).unwrap(),
+        secret,
+        "a second run finds what the first made"
+    );
+    let listed = said(mosaic(home).args(["--json", "ps", "--all"]));
+    assert_eq!(listed.lines().len(), 1, "{}", listed.err);
+    down(second);
+}
