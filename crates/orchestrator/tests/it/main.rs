@@ -5,6 +5,7 @@
 mod cleanup;
 mod killswitch;
 mod lifecycle;
+mod sandbox;
 mod stage;
 mod worktrees_add;
 mod worktrees_hostile;
