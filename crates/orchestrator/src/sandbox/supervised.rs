@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -45,6 +45,8 @@ struct Found {
     state: Option<State>,
     cgroup: Option<Cgroup>,
     folder: PathBuf,
+    /// Its user, while no other agent can have that.
+    owner: Option<u32>,
 }
 
 impl Supervised {
@@ -200,12 +202,12 @@ impl Supervised {
                 init.signal(Signal::KILL);
             }
         }
-        let (cgroup, mark) = (found.cgroup.clone(), mark(agent));
+        let (cgroup, mark, owner) = (found.cgroup.clone(), mark(agent), found.owner);
         let kill = move || {
             if let Some(cgroup) = &cgroup {
                 cgroup.kill()?;
             }
-            procfs::marked(&mark, None).map(|left| drop(procfs::kill(&left)))
+            procfs::marked(&mark, owner).map(|left| drop(procfs::kill(&left)))
         };
         off_thread(kill).await.map_err(failed("kill what is left"))
     }
@@ -241,11 +243,23 @@ impl Supervised {
         let group = group.or_else(|| self.cgroups.as_ref().map(|cgroups| cgroups.of(agent)));
         let cgroup = group.filter(Cgroup::exists);
         let there = folder.exists() || cgroup.is_some();
+        let owner = state
+            .as_ref()
+            .and_then(|state| state.owner)
+            .filter(|owner| self.has_to_itself(agent, *owner));
         Ok(there.then_some(Found {
             state,
             cgroup,
             folder,
+            owner,
         }))
+    }
+
+    /// Whether a user is this agent's alone: as long as its folder stands, no other gets that uid.
+    fn has_to_itself(&self, agent: &AgentId, owner: u32) -> bool {
+        let root = rustix::process::Uid::ROOT.as_raw();
+        let folder = std::fs::symlink_metadata(self.folders.agent(agent));
+        owner != root && folder.is_ok_and(|folder| folder.uid() == owner)
     }
 
     /// One call at a time for each agent.
@@ -275,6 +289,7 @@ async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
     let deadline = Instant::now() + PROOF;
     loop {
         let (known, cgroup, mark) = (known(found), found.cgroup.clone(), mark(agent));
+        let owner = found.owner;
         let look = move || {
             let mut left: Vec<Process> = known
                 .into_iter()
@@ -283,7 +298,7 @@ async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
             if let Some(cgroup) = &cgroup {
                 left.extend(cgroup.members()?);
             }
-            left.extend(procfs::marked(&mark, None)?);
+            left.extend(procfs::marked(&mark, owner)?);
             drop(procfs::kill(&left));
             Ok(left)
         };
@@ -329,6 +344,9 @@ fn said(found: &Found) -> String {
         seen.push("its control group empty");
     }
     seen.push("no process bears its id");
+    if found.owner.is_some() {
+        seen.push("none runs as its user");
+    }
     seen.join(", ")
 }
 

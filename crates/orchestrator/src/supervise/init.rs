@@ -8,7 +8,10 @@ use super::frames::{DATA_MAX, Frame};
 use crate::sandbox::Ending;
 use anyhow::{Context, Result};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, kill_process, set_dumpable_behavior,
+    wait,
+};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -33,6 +36,8 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
 fn run(arguments: &[OsString]) -> Result<Ending> {
     let (place, argv) = Place::parse(arguments)?;
     place.take()?;
+    // In a namespace the program runs as our user: it must not trace us, nor speak in our name.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot shut out the program")?;
     let mut signals = Signals::new([SIGTERM]).context("cannot handle signals")?;
     let mut command = place.program(argv)?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

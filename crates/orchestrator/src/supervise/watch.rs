@@ -15,7 +15,7 @@ use crate::sandbox::Ending;
 use crate::sandbox::procfs::{self, Process};
 use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, set_child_subreaper, setsid, waitpid};
+use rustix::process::{Signal, WaitOptions, set_child_subreaper, setsid, wait};
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -100,17 +100,18 @@ fn start(launch: &Launch) -> Result<Child> {
         groups,
         address_space: launch.address_space,
         owner: launch.owner,
+        without_pwd: false,
     };
     let mut command = Command::new(own);
     match &launch.bubblewrap {
         Some(bubblewrap) => {
-            let nowhere = Place::default(); // the one outside has taken it there
+            let inside = Place::inside(&launch.env); // the one outside has taken it there
             command
                 .arg(ENTER)
                 .arg(place.argument())
                 .args(bubblewrap)
                 .arg(INIT)
-                .arg(nowhere.argument());
+                .arg(inside.argument());
         }
         None => drop(command.arg(INIT).arg(place.argument())),
     }
@@ -164,10 +165,10 @@ fn kill_once(cgroup: Option<&crate::sandbox::cgroup::Cgroup>) {
     procfs::await_end(&procfs::kill(&ours), ROUND);
 }
 
-/// Kills and reaps until the kernel knows no child of ours any more.
+/// Kills and reaps until the kernel knows no child of ours any more, whatever session it is in.
 fn end_everything(launch: &Launch) {
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Err(Errno::CHILD) => return,
             Ok(Some(_)) | Err(_) => {}
             Ok(None) => kill_once(launch.cgroup.as_ref()),

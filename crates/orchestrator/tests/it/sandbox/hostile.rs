@@ -4,6 +4,7 @@ use super::bench::{Bench, said};
 use orchestrator::sandbox::{Ending, Network, SandboxSpec};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// Runs a script; its word, and what it said.
 async fn tried(bench: &Bench, script: &str) -> (Ending, String) {
@@ -65,16 +66,20 @@ async fn nothing_can_be_written_but_its_own_folder_and_a_tmp_of_its_own() {
     };
     let canary = format!("mosaic-canary-{}", std::process::id());
     let script = format!(
-        "for at in / /usr /usr/bin /etc /var /root /home /proc /sys /.mosaic {} {}; do \
+        "for at in / /usr /usr/bin /etc /var /root /home /proc /sys /.mosaic; do \
            (: > $at/{canary}) 2>/dev/null && echo $at; \
-         done; : > /tmp/{canary} && : > $PWD/mine && rm /.mosaic/init 2>/dev/null || echo done",
-        bench.folders.data().display(),
-        bench.folders.agents_root().display(),
+         done; : > /tmp/{canary} && : > $PWD/mine && rm /.mosaic/init 2>/dev/null || echo done; : > {data}/{canary}",
+        data = bench.folders.data().display(),
     );
     let (_, said) = tried(&bench, &script).await;
     assert_eq!(said, "done\n");
-    for at in ["/", "/usr", "/etc", "/tmp"] {
-        let path = std::path::Path::new(at).join(&canary);
+    let data = bench.folders.data();
+    for at in ["/", "/usr", "/etc", "/tmp"]
+        .map(Path::new)
+        .into_iter()
+        .chain([data])
+    {
+        let path = at.join(&canary);
         assert!(!path.exists(), "{}", path.display());
     }
 }
