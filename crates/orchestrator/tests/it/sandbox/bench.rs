@@ -12,7 +12,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// No process.
 pub(super) const NOBODY: [i32; 0] = [];
@@ -201,7 +202,7 @@ fn cgroups() -> Result<Cgroups, String> {
 }
 
 /// What a test cannot do without: a failure where it is promised, a loud skip elsewhere.
-fn needed<T>(what: &str, made: Result<T, String>) -> Option<T> {
+pub(super) fn needed<T>(what: &str, made: Result<T, String>) -> Option<T> {
     match made {
         Ok(made) => Some(made),
         Err(why) if std::env::var_os("MOSAIC_CI").is_some_and(|set| set == "1") => {

@@ -1,10 +1,11 @@
 //! Nothing that an agent started outlives its removal, or its own program's end.
 
-use super::bench::{Bench, LONG, NOBODY, bearing, holding, in_time, until};
+use super::bench::{Bench, LONG, NOBODY, bearing, holding, in_time, needed, until};
 use mosaic_common::agent::Limits;
 use orchestrator::sandbox::{Ending, Removed, SandboxSpec};
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 contract! {
     removing_kills_a_running_program_and_proves_it,
@@ -16,6 +17,9 @@ contract! {
     a_program_that_ignores_the_request_is_killed_after_its_grace,
     no_grace_kills_at_once,
     a_stopped_program_is_killed,
+    removing_one_agent_leaves_the_other_alone,
+    starting_and_removing_at_once_leave_all_or_nothing,
+    what_a_crash_left_half_made_is_removed,
     a_fork_bomb_is_contained_and_removed,
     a_killed_supervisor_leaves_nothing_that_cannot_be_found,
     a_killed_program_parent_ends_the_agent,
@@ -138,6 +142,46 @@ async fn a_stopped_program_is_killed(bench: &Bench) {
     bench.assert_gone(&spec).await;
 }
 
+async fn removing_one_agent_leaves_the_other_alone(bench: &Bench) {
+    let go = "while ! [ -e go ]; do sleep 0.05; done";
+    let other = bench.running(&format!(": > ready; {go}; exit 8")).await;
+    let spec = bench.running(": > ready; sleep 1000").await;
+    assert_ne!(spec.owner, other.owner);
+    bench.remove_for_good(&spec).await;
+    std::fs::write(other.workdir.join("go"), "").unwrap();
+    assert_eq!(bench.ending(&other).await, Ending::Exit(8));
+}
+
+async fn starting_and_removing_at_once_leave_all_or_nothing(bench: &Bench) {
+    let (sandbox, again) = (&bench.sandbox, bench.again().await);
+    for round in 0..10 {
+        let spec = bench.spec("sleep 1000");
+        let remove = async {
+            tokio::time::sleep(Duration::from_millis(round * 5)).await; // another moment each time
+            again.remove(&spec.agent, Duration::ZERO).await
+        };
+        let (started, removed) =
+            in_time(async { tokio::join!(sandbox.ensure(&spec), remove) }).await;
+        if let (Err(error), Ok(Removed::Missing)) = (&started, &removed) {
+            panic!("nobody was there to spoil it: {error}");
+        }
+        let rest = bench.remove(&spec).await;
+        assert!(rest.is_ok(), "{rest:?} after {started:?} and {removed:?}");
+        bench.assert_gone(&spec).await;
+    }
+}
+
+async fn what_a_crash_left_half_made_is_removed(bench: &Bench) {
+    let spec = bench.spec("exit 0");
+    let folder = bench.folders.run(&spec.agent);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("claim"), "").unwrap();
+    assert!(bench.sandbox.list().await.unwrap().contains(&spec.agent));
+    bench.remove_for_good(&spec).await;
+    let (_, ending) = bench.run_spec(spec).await;
+    assert_eq!(ending, Ending::Exit(0));
+}
+
 async fn a_fork_bomb_is_contained_and_removed(bench: &Bench) {
     const PIDS: u32 = 40;
     let mut spec = bench.spec("exec perl -e 'while (1) { fork }'");
@@ -172,7 +216,10 @@ async fn kill_supervisor(bench: &Bench, spec: &SandboxSpec) {
 
 fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {} // another's death may have taken it along
+        Err(error) => panic!("{error}"),
+    }
 }
 
 async fn a_killed_supervisor_leaves_nothing_that_cannot_be_found(bench: &Bench) {
@@ -194,8 +241,8 @@ async fn without_groups_children_are_found_by_their_user_when_the_supervisor_was
     let script = format!("{} : > ready; sleep 1000", runaways(moment));
     let spec = bench.running(&script).await;
     all_ran_away(moment).await;
-    if spec.owner.is_none() {
-        eprintln!("##### SKIPPED: agents have no users of their own without root #####");
+    let owner = spec.owner.ok_or("agents have no users of their own");
+    if needed("root", owner.map_err(String::from)).is_none() {
         return;
     }
     kill_supervisor(&bench, &spec).await;

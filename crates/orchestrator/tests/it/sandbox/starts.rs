@@ -14,6 +14,7 @@ contract! {
     the_environment_is_what_was_given_and_the_agents_id,
     the_program_runs_as_its_owner_with_no_further_rights,
     no_secret_stands_on_a_command_line_or_in_a_file,
+    another_agents_folder_cannot_be_read,
     the_program_reads_its_input_and_its_end,
     a_program_that_does_not_read_its_input_ends,
 }
@@ -142,6 +143,19 @@ async fn no_secret_stands_on_a_command_line_or_in_a_file(bench: &Bench) {
     go(&spec);
     assert_eq!(bench.ending(&spec).await, Ending::Exit(7));
     assert_secret();
+}
+
+async fn another_agents_folder_cannot_be_read(bench: &Bench) {
+    let victim = bench.spec("");
+    std::fs::write(victim.workdir.join("secret"), "canary").unwrap();
+    let (at, data) = (victim.workdir.display(), bench.folders.data().display());
+    let script = format!(
+        "cat {at}/secret; ls {at}; echo x > {at}/x; \
+         for at in run output store results trash; do ls {data}/$at; done; echo done"
+    );
+    let (spec, _) = bench.run(&script).await;
+    assert_eq!(said(&spec), "done\n");
+    assert!(!victim.workdir.join("x").exists());
 }
 
 async fn the_program_reads_its_input_and_its_end(bench: &Bench) {
