@@ -37,7 +37,7 @@ fn bytes_come_back_in_order_and_from_any_cursor() {
     let mut cursor = 0;
     for expected in &all {
         let one = read(&path, cursor, 1).unwrap();
-        assert_eq!(one, [expected.clone()]);
+        assert_eq!(one, std::slice::from_ref(expected));
         cursor = expected.next;
     }
     assert_eq!(read(&path, cursor, 1).unwrap(), []);

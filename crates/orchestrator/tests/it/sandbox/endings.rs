@@ -99,6 +99,13 @@ async fn assert_does_not_start(bench: &Bench, spec: &SandboxSpec, name: &str) {
         panic!("it started: {failed:?}");
     };
     assert!(why.contains(name), "{why}");
+    let Ending::Unknown(told) = bench.ending(spec).await else {
+        panic!("it never ran");
+    };
+    assert!(
+        told.contains(name),
+        "whoever asks later hears it too: {told}"
+    );
     assert_eq!(bearing(&spec.agent), NOBODY);
     bench.remove_for_good(spec).await;
 }
