@@ -67,11 +67,44 @@ pub fn time(wire: &prost_types::Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::new(wire.seconds, wire.nanos).ok()
 }
 
+/// Reads a span from the wire; `None` if it is negative or malformed. The library's own
+/// conversion overflows on the most negative number.
+#[must_use]
+pub fn span(wire: &prost_types::Duration) -> Option<std::time::Duration> {
+    let nanos = u32::try_from(wire.nanos).ok()?;
+    let seconds = u64::try_from(wire.seconds).ok()?;
+    (nanos < 1_000_000_000).then(|| std::time::Duration::new(seconds, nanos))
+}
+
 /// Converts a span to the wire.
 #[must_use]
 pub fn duration(span: std::time::Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
         nanos: span.subsec_nanos() as i32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_spans_that_are_spans_are_read() {
+        let span_of = |seconds, nanos| span(&prost_types::Duration { seconds, nanos });
+        assert_eq!(
+            span_of(1, 500_000_000),
+            Some(std::time::Duration::from_millis(1500))
+        );
+        for (seconds, nanos) in [
+            (-1, 0),
+            (i64::MIN, 0),
+            (0, -1),
+            (0, 1_000_000_000),
+            (i64::MIN, i32::MIN),
+        ] {
+            assert_eq!(span_of(seconds, nanos), None, "{seconds} {nanos}");
+        }
+        assert!(span_of(i64::MAX, 999_999_999).is_some());
     }
 }

@@ -3,6 +3,7 @@
 use mosaic_common::agent::Spec;
 use mosaic_common::agent::wire::{parse_agent_id, parse_command_id, parse_spec, parse_state};
 use mosaic_common::proto::agent::v1 as pb;
+use mosaic_common::proto::span;
 use mosaic_common::{AgentId, Alias, CommandId, Refusal, TaskId};
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,8 +39,8 @@ pub(super) fn kill(
     let command = parse_command_id(&wire.command_id)?;
     let (site, agent) = agent_at(&wire.site, &wire.agent_id)?;
     reason(&wire.reason)?;
-    let grace = wire.grace.map_or(Ok(GRACE_DEFAULT), Duration::try_from);
-    let grace = grace.map_err(|_| Refusal::invalid("grace", "must not be negative"))?;
+    let grace = wire.grace.as_ref().map_or(Some(GRACE_DEFAULT), span);
+    let grace = grace.ok_or_else(|| Refusal::invalid("grace", "must not be negative"))?;
     Ok((command, site, agent, grace.min(GRACE_MAX)))
 }
 

@@ -6,6 +6,7 @@ use crate::killswitch::{self, Killed, Order};
 use mosaic_common::agent::AgentRecord;
 use mosaic_common::agent::wire::parse_agent_id;
 use mosaic_common::proto::agent::v1 as pb;
+use mosaic_common::proto::span;
 use mosaic_common::{CommandId, Refusal};
 use std::time::Duration;
 
@@ -88,8 +89,7 @@ impl Requests {
 }
 
 fn parse_grace(wire: prost_types::Duration) -> Result<Duration, Refusal> {
-    let grace =
-        Duration::try_from(wire).map_err(|_| Refusal::invalid("grace", "must not be negative"))?;
+    let grace = span(&wire).ok_or_else(|| Refusal::invalid("grace", "must not be negative"))?;
     if grace > GRACE_MAX {
         return Err(Refusal::invalid(
             "grace",

@@ -18,9 +18,10 @@ mod v2;
 
 use super::procfs::{self, Process};
 
-/// Processes of ours inside an agent's group: bubblewrap, our own first process, and one spare for
-/// the moment between joining the group and becoming one of them. They come on top of the limit.
-const OWN_PROCESSES: u32 = 3;
+/// Tasks of ours inside an agent's group, which come on top of the limit: bubblewrap, the
+/// program's parent with its three threads, and spares for the moment between joining the group
+/// and becoming one of them. The kernel counts threads, not processes.
+const OWN_PROCESSES: u32 = 8;
 
 /// How often a kill is repeated before the caller is told that something lives.
 ///

@@ -9,12 +9,12 @@ use super::{Ending, Error, Removed, SandboxSpec};
 use crate::folders::Folders;
 use crate::sandbox::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
 use mosaic_common::AgentId;
-use proof::{owner, prove, remove_group};
+use proof::{prove, remove_group};
 use rustix::process::Signal;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -48,6 +48,8 @@ struct Found {
     state: Option<State>,
     cgroup: Option<Cgroup>,
     folder: PathBuf,
+    /// Its user, while no other agent can have that.
+    owner: Option<u32>,
 }
 
 impl Supervised {
@@ -203,7 +205,7 @@ impl Supervised {
                 init.signal(Signal::KILL);
             }
         }
-        let (cgroup, mark, owner) = (found.cgroup.clone(), mark(agent), owner(found));
+        let (cgroup, mark, owner) = (found.cgroup.clone(), mark(agent), found.owner);
         let kill = move || {
             if let Some(cgroup) = &cgroup {
                 cgroup.kill()?;
@@ -244,11 +246,23 @@ impl Supervised {
         let group = group.or_else(|| self.cgroups.as_ref().map(|cgroups| cgroups.of(agent)));
         let cgroup = group.filter(Cgroup::exists);
         let there = folder.exists() || cgroup.is_some();
+        let owner = state
+            .as_ref()
+            .and_then(|state| state.owner)
+            .filter(|owner| self.has_to_itself(agent, *owner));
         Ok(there.then_some(Found {
             state,
             cgroup,
             folder,
+            owner,
         }))
+    }
+
+    /// Whether a user is this agent's alone: as long as its folder stands, no other gets that uid.
+    fn has_to_itself(&self, agent: &AgentId, owner: u32) -> bool {
+        let root = rustix::process::Uid::ROOT.as_raw();
+        let folder = std::fs::symlink_metadata(self.folders.agent(agent));
+        owner != root && folder.is_ok_and(|folder| folder.uid() == owner)
     }
 
     /// One call at a time for each agent.

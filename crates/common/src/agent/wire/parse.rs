@@ -4,6 +4,7 @@ use crate::agent::spec::{TASK_MAX, check_labels, optional, task_or_agent};
 use crate::agent::{AgentState, Cause, Limits, Spec, TimeLimit};
 use crate::ids::{AgentId, CommandId};
 use crate::proto::agent::v1 as pb;
+use crate::proto::span;
 use crate::refusal::Refusal;
 use pb::cause::Kind;
 
@@ -54,9 +55,10 @@ fn parse_seconds(
     field: &str,
 ) -> Result<Option<u64>, Refusal> {
     let Some(wire) = wire else { return Ok(None) };
-    let span = std::time::Duration::try_from(*wire)
-        .map_err(|_| Refusal::invalid(field, "must not be negative"))?;
-    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    let span = span(wire).ok_or_else(|| Refusal::invalid(field, "must not be negative"))?;
+    let seconds = span
+        .as_secs()
+        .saturating_add(u64::from(span.subsec_nanos() > 0));
     Ok((seconds > 0).then_some(seconds))
 }
 

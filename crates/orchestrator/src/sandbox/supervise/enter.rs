@@ -6,6 +6,7 @@
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::stdout;
@@ -24,9 +25,19 @@ pub(crate) struct Place {
     pub(super) address_space: Option<u64>,
     /// The user and group to run the program as.
     pub(super) owner: Option<u32>,
+    /// Whether to take `PWD` away, which bubblewrap sets and nobody gave.
+    pub(super) without_pwd: bool,
 }
 
 impl Place {
+    /// The place inside a namespace, of a program with this environment.
+    pub(super) fn inside(env: &BTreeMap<String, String>) -> Self {
+        Self {
+            without_pwd: !env.contains_key("PWD"),
+            ..Self::default()
+        }
+    }
+
     /// As one argument.
     pub(super) fn argument(&self) -> OsString {
         serde_json::to_string(self).unwrap_or_default().into() // paths of ours and numbers: cannot fail
@@ -64,6 +75,9 @@ impl Place {
         let (program, arguments) = argv.split_first().context("no program")?;
         let mut command = Command::new(program);
         command.args(arguments);
+        if self.without_pwd {
+            command.env_remove("PWD");
+        }
         if let Some(owner) = self.owner {
             command.uid(owner).gid(owner); // the library drops further groups where root changes user
         }

@@ -54,6 +54,17 @@ fn supervise(folder: &Path) -> Result<()> {
         answer(&Started::Already);
         return Ok(());
     }
+    let done = run(folder, &launch);
+    if let Err(error) = &done {
+        // A spoke that was away when this was answered asks how it ended.
+        let ending = Ending::Unknown(format!("{error:#}"));
+        drop(report::write(folder, EXIT, &Exit { ending })); // without it the answer is vaguer
+    }
+    done
+}
+
+/// Runs the program to its end, with the claim held.
+fn run(folder: &Path, launch: &Launch) -> Result<()> {
     let mut state = State {
         sandbox: launch.sandbox.clone(),
         boot: procfs::boot().context("cannot read the boot id")?,
@@ -66,16 +77,16 @@ fn supervise(folder: &Path) -> Result<()> {
     let output =
         Writer::open(&launch.output, launch.output_max).context("cannot open the output")?;
     let init = Arc::new(OnceLock::new());
-    obey(&launch, init.clone()).context("cannot handle signals")?;
-    let mut child = start(&launch)?;
+    obey(launch, init.clone()).context("cannot handle signals")?;
+    let mut child = start(launch)?;
     let mut frames = BufReader::new(child.stdout.take().context("init has an output")?);
     let first = Frame::read(&mut frames);
     if !matches!(first, Ok(Some(Frame::Runs))) {
         let why = complaint(first, &mut child);
-        end_everything(&launch);
+        end_everything(launch);
         bail!(why);
     }
-    state.init = find_init(&launch, &child);
+    state.init = find_init(launch, &child);
     if let Some(process) = state.init {
         let _ = init.set(process); // set once, here
     }
@@ -83,8 +94,8 @@ fn supervise(folder: &Path) -> Result<()> {
     feed(&mut child, launch.stdin.clone());
     answer(&Started::Yes);
     let ending = keep_output(&mut frames, output);
-    end_everything(&launch);
-    let ending = judged(ending, &launch);
+    end_everything(launch);
+    let ending = judged(ending, launch);
     report::write(folder, EXIT, &Exit { ending }).context("cannot write the ending")
 }
 
@@ -100,17 +111,18 @@ fn start(launch: &Launch) -> Result<Child> {
         groups,
         address_space: launch.address_space,
         owner: launch.owner,
+        without_pwd: false,
     };
     let mut command = Command::new(own);
     match &launch.bubblewrap {
         Some(bubblewrap) => {
-            let nowhere = Place::default(); // the one outside has taken it there
+            let inside = Place::inside(&launch.env); // the one outside has taken it there
             command
                 .arg(ENTER)
                 .arg(place.argument())
                 .args(bubblewrap)
                 .arg(INIT)
-                .arg(nowhere.argument());
+                .arg(inside.argument());
         }
         None => drop(command.arg(INIT).arg(place.argument())),
     }
@@ -164,7 +176,7 @@ fn kill_once(cgroup: Option<&crate::sandbox::cgroup::Cgroup>) {
     procfs::await_end(&procfs::kill(&ours), ROUND);
 }
 
-/// Kills and reaps until the kernel knows no child of ours any more.
+/// Kills and reaps until the kernel knows no child of ours any more, whatever session it is in.
 fn end_everything(launch: &Launch) {
     loop {
         // Any child: `waitpid` would leave out those in sessions of their own.

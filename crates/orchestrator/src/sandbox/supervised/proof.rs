@@ -12,7 +12,7 @@ pub(super) async fn prove(agent: &AgentId, found: &Found) -> Result<String, Erro
     let deadline = Instant::now() + PROOF;
     loop {
         let (known, cgroup) = (known(found), found.cgroup.clone());
-        let (mark, owner) = (mark(agent), owner(found));
+        let (mark, owner) = (mark(agent), found.owner);
         let look = move || {
             let mut left: Vec<Process> = known
                 .into_iter()
@@ -67,6 +67,9 @@ fn said(found: &Found) -> String {
         seen.push("its control group empty");
     }
     seen.push("no process bears its id");
+    if found.owner.is_some() {
+        seen.push("none runs as its user");
+    }
     seen.join(", ")
 }
 
@@ -82,9 +85,4 @@ pub(super) async fn remove_group(cgroup: &Cgroup) -> Result<(), Error> {
             Err(_) => sleep(LOOK).await,
         }
     }
-}
-
-/// The agent's own user, which tells processes that hid their mark. Nobody else has it.
-pub(super) fn owner(found: &Found) -> Option<u32> {
-    found.state.as_ref().and_then(|state| state.owner)
 }
