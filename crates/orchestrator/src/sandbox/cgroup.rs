@@ -125,9 +125,11 @@ impl Cgroups {
         };
         let mut agents = BTreeSet::new();
         for root in roots {
-            for entry in fs::read_dir(root)? {
-                let name = entry?.file_name();
-                agents.extend(name.to_str().and_then(|name| name.parse::<AgentId>().ok()));
+            // Another process of this spoke, such as a check of its configuration, takes the
+            // groups away with it when they are empty.
+            for folder in folders_in(root)? {
+                let name = folder.file_name().and_then(|name| name.to_str());
+                agents.extend(name.and_then(|name| name.parse::<AgentId>().ok()));
             }
         }
         Ok(agents)

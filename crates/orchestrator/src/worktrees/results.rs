@@ -7,6 +7,8 @@
 use super::{Error, git_failed, system_failed};
 use git2::{ErrorCode, Oid, Repository, RepositoryInitOptions};
 use mosaic_common::AgentId;
+use mosaic_common::ids::hex;
+use mosaic_common::keys::random_bytes;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -29,31 +31,44 @@ pub(super) struct Notes {
     pub(super) made: Vec<String>,
 }
 
+/// Makes empty results at `path` that borrow from the cache.
+fn make(path: &Path, cache_objects: &Path) -> Result<(), Error> {
+    let borrowed =
+        std::path::absolute(cache_objects).map_err(system_failed("find the cache's objects"))?;
+    let mut private = fs::DirBuilder::new();
+    let made = private.recursive(true).mode(0o700).create(path);
+    made.map_err(system_failed("make the results' folder"))?;
+    let mut options = RepositoryInitOptions::new();
+    options.bare(true).mkpath(true).external_template(false);
+    let made = Repository::init_opts(path, &options);
+    let mut config = made
+        .and_then(|made| made.config())
+        .map_err(git_failed("make the results"))?;
+    let set = config.set_str("gc.auto", "0");
+    set.map_err(git_failed("set up the results"))?;
+    let info = path.join("objects/info");
+    fs::create_dir_all(&info).map_err(system_failed("make the results' folder"))?;
+    let line = format!("{}\n", borrowed.display());
+    fs::write(info.join("alternates"), line).map_err(system_failed("let the results borrow"))
+}
+
 impl Results {
     /// Opens the results at `path`, made if need be, borrowing from `cache_objects`.
     ///
     /// # Errors
     /// The step that failed.
     pub(super) fn ensure(path: &Path, cache_objects: &Path) -> Result<Self, Error> {
-        let borrowed = std::path::absolute(cache_objects)
-            .map_err(system_failed("find the cache's objects"))?;
-        let info = path.join("objects/info");
-        if !info.join("alternates").exists() {
-            let mut private = fs::DirBuilder::new();
-            let made = private.recursive(true).mode(0o700).create(path);
-            made.map_err(system_failed("make the results' folder"))?;
-            let mut options = RepositoryInitOptions::new();
-            options.bare(true).mkpath(true).external_template(false);
-            let made = Repository::init_opts(path, &options);
-            let mut config = made
-                .and_then(|made| made.config())
-                .map_err(git_failed("make the results"))?;
-            let set = config.set_str("gc.auto", "0");
-            set.map_err(git_failed("set up the results"))?;
-            fs::create_dir_all(&info).map_err(system_failed("make the results' folder"))?;
-            let line = format!("{}\n", borrowed.display());
-            fs::write(info.join("alternates"), line)
-                .map_err(system_failed("let the results borrow"))?;
+        if !path.join("objects/info/alternates").exists() {
+            // Made aside and moved in whole: two agents may be the first of a repository at once.
+            let draft = path.with_extension(format!("new-{}", hex(&random_bytes::<8>())));
+            make(&draft, cache_objects)?;
+            let moved = fs::rename(&draft, path);
+            if moved.is_err() {
+                drop(fs::remove_dir_all(&draft)); // ours alone, and no agent has seen it
+            }
+            if !path.exists() {
+                moved.map_err(system_failed("move the results into place"))?;
+            }
         }
         Self::open(path)
     }

@@ -59,6 +59,10 @@ fn hand_down(folder: &Path) -> io::Result<()> {
 
 /// Makes the folder and sets the limits.
 pub(super) fn create(folder: &Path, limits: &Limits) -> io::Result<()> {
+    if let Some(root) = folder.parent().filter(|root| !root.exists()) {
+        fs::create_dir_all(root)?; // it was taken away since it was made
+        hand_down(root)?;
+    }
     fs::create_dir_all(folder)?;
     if let Some(bytes) = limits.memory_bytes {
         set(folder, "memory.max", bytes)?;
