@@ -5,6 +5,7 @@
 //! counts what is left. Every claim is checked: the first that does not hold ends the demo with
 //! exit code 1.
 
+mod acts;
 mod cast;
 mod claims;
 mod scene;
@@ -12,11 +13,9 @@ mod tale;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::inventory::Inventory;
-use anyhow::{Context, bail};
+use acts::acts;
+use anyhow::Context;
 use cast::Cast;
-use claims::Hub;
-use mosaic_common::proto::agent::v1 as pb;
 use orchestrator::config::SandboxName;
 use scene::Scene;
 use std::path::PathBuf;
@@ -37,29 +36,6 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     keep: bool,
 }
-
-/// What each agent is told to do, as a shell script on its standard input.
-const FINISH: &str = r#"
-echo "reading the task"
-printf 'Hello from %s.\n' "$MOSAIC_TASK_ID" > greeting.txt
-git add greeting.txt && git commit -qm "Add a greeting"
-echo "left uncommitted on purpose" > notes.txt
-echo "done: one commit, and one file I forgot to commit"
-"#;
-const FAIL: &str = r#"
-echo "half of the work" > half.txt
-echo "something is wrong here" >&2
-exit 3
-"#;
-const RUN_AWAY: &str = r#"
-git checkout -qb side && echo "on a side branch" > side.txt
-git add side.txt && git commit -qm "Work on a side branch"
-echo "not committed anywhere" > draft.txt
-setsid sleep 1000 &
-(setsid sh -c 'while :; do sleep 1; done' &)
-echo "my children have left my session; killing my process group will not do"
-exec sleep 1000
-"#;
 
 /// Plays the demo. It tells its own failures, as part of the tale.
 ///
@@ -121,158 +97,6 @@ async fn stage(tale: &mut Tale, scene: &Scene) -> anyhow::Result<()> {
     stopped.context("hub or spokes did not stop cleanly")?;
     tale.claim("hub and spokes stopped when asked, within their time");
     Ok(())
-}
-
-async fn acts(tale: &mut Tale, scene: &Scene, cast: &Cast) -> anyhow::Result<()> {
-    let hub = Hub::connect(&scene.endpoint(), scene.token()).await?;
-    tale.act("Four agents, each by a command that the hub signs and its site verifies");
-    let finisher = hub.spawn("alpha", "write-a-greeting", FINISH).await?;
-    let failer = hub.spawn("beta", "fail-halfway", FAIL).await?;
-    let runaway = hub.spawn("alpha", "run-away", RUN_AWAY).await?;
-    let sleeper = hub
-        .spawn("beta", "sleep-in", "echo asleep; sleep 1000")
-        .await?;
-    let agents = [&finisher, &failer, &runaway, &sleeper];
-    for agent in agents {
-        tale.spawned(agent);
-    }
-    let retried = hub.spawn_again(&finisher, FINISH).await?;
-    ensure(
-        retried.agent_id == finisher.agent_id,
-        "a repeated command made a second agent",
-    )?;
-    tale.claim("the first command, sent once more, gave the same agent and no second one");
-
-    tale.act("They run; events and output arrive as they happen");
-    hub.until(&runaway, |agent| agent.state() == pb::AgentState::Running)
-        .await?;
-    hub.until(&sleeper, |agent| agent.state() == pb::AgentState::Running)
-        .await?;
-    hub.until_it_says(&runaway, "killing my process group will not do")
-        .await?;
-    hub.until_it_says(&sleeper, "asleep").await?;
-    let during = inventory(scene, cast).await?;
-    tale.inventory(
-        "while they run, a reader that asks neither hub nor spoke counts",
-        &during,
-    );
-    let seen = during.sandboxes >= 2
-        && during.worktrees >= 2
-        && during.live_records >= 2
-        && during.processes >= 4;
-    ensure(seen, "the reader does not see the agents that run")?;
-
-    tale.act("One completes, one fails");
-    let done = hub
-        .until(&finisher, |agent| agent.cleanup.is_some())
-        .await?;
-    ensure(
-        done.state() == pb::AgentState::Completed,
-        "the finisher did not complete",
-    )?;
-    tale.output(&finisher, &hub.output(&finisher).await?);
-    let result = hub.result(&finisher).await?;
-    ensure(
-        result.patch.contains("greeting.txt"),
-        "the commit is not in the patch",
-    )?;
-    ensure(
-        result.patch.contains("notes.txt"),
-        "the uncommitted file is not in the patch",
-    )?;
-    tale.patch(&result);
-    let failed = hub.until(&failer, |agent| agent.cleanup.is_some()).await?;
-    ensure(
-        exit_code(&failed) == Some(3),
-        "the failure's exit code is not told",
-    )?;
-    ensure(
-        hub.result(&failer).await?.patch.contains("half.txt"),
-        "the failed agent's work is lost",
-    )?;
-    tale.claim("the failed agent ended with exit code 3, and its half-done work is kept");
-
-    tale.act("One is killed, children and all; then everything, at once");
-    let killed = hub.kill(&runaway).await?;
-    ensure(
-        killed.outcome() == pb::KillOutcome::Killed,
-        "the kill was not proved",
-    )?;
-    tale.killed(&runaway, killed.agent.as_ref());
-    let patch = hub.result(&runaway).await?.patch;
-    ensure(
-        patch.contains("draft.txt"),
-        "the killed agent's uncommitted work is lost",
-    )?;
-    tale.claim("what the killed agent had not committed is in its rescue commit");
-    let swept = hub.kill_all().await?;
-    let proved = swept
-        .results
-        .iter()
-        .all(|result| result.outcome() == pb::KillOutcome::Killed);
-    ensure(
-        swept.unreachable.is_empty() && proved,
-        "kill-all left something",
-    )?;
-    let refused = hub
-        .spawn("alpha", "too-late", "true")
-        .await
-        .err()
-        .map(|error| error.to_string());
-    ensure(
-        refused.is_some_and(|why| why.contains("SPAWNS_LATCHED")),
-        "a spawn came in behind kill-all",
-    )?;
-    tale.claim(&format!(
-        "kill-all ended {} more, and nothing may start until it is released",
-        swept.results.len()
-    ));
-    hub.release().await?;
-
-    tale.act("What each ending did");
-    for agent in agents {
-        tale.cleanup(&hub.until(agent, |agent| agent.cleanup.is_some()).await?);
-    }
-    tale.events(&hub.events("alpha").await?, &hub.events("beta").await?);
-    nothing_is_left(tale, scene, cast, agents.len()).await
-}
-
-async fn nothing_is_left(
-    tale: &mut Tale,
-    scene: &Scene,
-    cast: &Cast,
-    agents: usize,
-) -> anyhow::Result<()> {
-    let after = inventory(scene, cast).await?;
-    tale.inventory("the same reader, now", &after);
-    let expected = Inventory {
-        archived_records: agents,
-        rescue_refs: agents,
-        ..Inventory::default()
-    };
-    ensure(after == expected, "something is left, or something is lost")?;
-    tale.claim("0 sandboxes, 0 worktrees, 0 processes, 0 live records; every rescue ref resolves");
-    Ok(())
-}
-
-/// Takes stock of both sites, in a process of its own.
-async fn inventory(scene: &Scene, cast: &Cast) -> anyhow::Result<Inventory> {
-    let mut sum = Inventory::default();
-    for data in scene.spoke_folders() {
-        sum = sum.and(&cast.inventory(&data).await?);
-    }
-    Ok(sum)
-}
-
-fn exit_code(agent: &pb::Agent) -> Option<i32> {
-    match agent.cause.as_ref()?.kind.as_ref()? {
-        pb::cause::Kind::ExitCode(code) => Some(*code),
-        _ => None,
-    }
-}
-
-fn ensure(holds: bool, otherwise: &str) -> anyhow::Result<()> {
-    if holds { Ok(()) } else { bail!("{otherwise}") }
 }
 
 /// The program that plays every part.

@@ -5,7 +5,7 @@ mod flags;
 
 pub use flags::Flags;
 
-use mosaic_common::process::LogFormat;
+pub use mosaic_common::process::Log;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -94,25 +94,6 @@ impl Limits {
     #[must_use]
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
-    }
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// In the syntax of `RUST_LOG`.
-    pub filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
     }
 }
 

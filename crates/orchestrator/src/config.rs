@@ -5,7 +5,8 @@ mod flags;
 mod parts;
 
 pub use flags::Flags;
-pub use parts::{Capacity, Log, Retention, Times, Uids};
+pub use mosaic_common::process::Log;
+pub use parts::{Capacity, Retention, Times, Uids};
 
 use crate::profile::Profile;
 use crate::worktrees::Repository;

@@ -28,7 +28,7 @@ pub struct Flags {
     #[arg(long, env = "MOSAIC_SPOKE_SANDBOXES", value_delimiter = ',')]
     pub sandboxes: Option<Vec<SandboxName>>,
     /// Instead of `log.format` in the file: text or json.
-    #[arg(long, env = "MOSAIC_LOG_FORMAT", value_parser = parse_format)]
+    #[arg(long, env = "MOSAIC_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Instead of `log.filter` in the file, in the syntax of RUST_LOG.
     #[arg(long, env = "MOSAIC_LOG")]
@@ -59,13 +59,5 @@ impl Flags {
         config.log.filter = over.log_filter.unwrap_or(config.log.filter);
         config.check()?;
         Ok(config)
-    }
-}
-
-fn parse_format(text: &str) -> Result<LogFormat, String> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        other => Err(format!("{other:?} is neither text nor json")),
     }
 }

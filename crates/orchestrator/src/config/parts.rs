@@ -1,6 +1,5 @@
 //! The tables of the file that are numbers and their reasons.
 
-use mosaic_common::process::LogFormat;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -99,25 +98,6 @@ impl Default for Uids {
         Self {
             first: 0x6d00_0000,
             count: 65_536,
-        }
-    }
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// In the syntax of `RUST_LOG`.
-    pub filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
         }
     }
 }
