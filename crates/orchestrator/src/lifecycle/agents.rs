@@ -118,6 +118,9 @@ impl Agents {
         {
             Created::New => {
                 self.drive(record.clone(), pass);
+                if self.gate().is_shut(record.connection.as_ref()) {
+                    self.turn_back(record.id());
+                }
                 Ok(record)
             }
             Created::Found(there) => {
@@ -206,6 +209,19 @@ impl Agents {
             tracing::warn!(
                 "not everything could be cleaned up in time; it will be at the next start"
             );
+        }
+    }
+
+    /// Ends an agent that came in while everybody was being sent out.
+    fn turn_back(&self, agent: &AgentId) {
+        let (by, reason) = ("kill-all".to_owned(), "it was on its way in".to_owned());
+        if let Some(Handle { requests, .. }) = self.live(agent) {
+            let cause = Cause::Killed { by, reason };
+            // A full mailbox means that an end is under way.
+            drop(requests.try_send(End {
+                cause,
+                grace: Duration::ZERO,
+            }));
         }
     }
 

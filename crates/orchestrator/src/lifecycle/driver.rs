@@ -52,6 +52,7 @@ impl Driver {
     /// Waits for a place, makes the agent, follows it. Returns why it ends.
     async fn start<'a>(&mut self, slots: &'a Semaphore) -> (End, Option<SemaphorePermit<'a>>) {
         let slot = tokio::select! {
+            biased; // an end that waits already comes before a place
             Some(end) = self.requests.recv() => return (end, None),
             slot = slots.acquire() => slot.ok(),
         };

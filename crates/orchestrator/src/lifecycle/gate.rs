@@ -20,6 +20,16 @@ pub enum Latch {
     Connection(Alias),
 }
 
+impl Latch {
+    /// Whether it stops the spawns of a connection; `None` stands for the local operator.
+    fn holds(&self, connection: Option<&Alias>) -> bool {
+        match self {
+            Self::Spoke => true,
+            Self::Connection(theirs) => connection == Some(theirs),
+        }
+    }
+}
+
 /// How many agents a connection may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
@@ -98,6 +108,14 @@ impl Gate {
         }
     }
 
+    /// Whether an agent of this connection that came in a moment ago must go at once: a kill-all
+    /// or a drain has begun since, and may have looked for it in vain.
+    #[must_use]
+    pub fn is_shut(&self, connection: Option<&Alias>) -> bool {
+        let counts = self.lock();
+        counts.draining || counts.latches.iter().any(|latch| latch.holds(connection))
+    }
+
     /// Lets nobody in any more.
     pub fn drain(&self) {
         self.lock().draining = true;
@@ -140,13 +158,8 @@ impl Counts {
                     .retry_after(RETRY),
             );
         }
-        let latched = |latch: &Latch| match latch {
-            Latch::Spoke => true,
-            Latch::Connection(connection) => {
-                quota.is_some_and(|quota| quota.connection == *connection)
-            }
-        };
-        if self.latches.iter().any(latched) {
+        let connection = quota.map(|quota| &quota.connection);
+        if self.latches.iter().any(|latch| latch.holds(connection)) {
             let what = "kill-all has been called; release takes it back";
             return Err(Refusal::new(Reason::SpawnsLatched, what));
         }

@@ -194,3 +194,15 @@ async fn an_end_that_came_first_is_the_one_that_is_told() {
     };
     assert_eq!(record.state, AgentState::Completed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_spawn_that_was_on_its_way_in_does_not_survive_a_kill_all() {
+    let stage = Stage::new().await;
+    let record = stage.record(&Stage::on_web(), CommandId::random());
+    let pass = stage.agents.gate().enter(None).unwrap();
+    let killed = killswitch::kill_all(&stage.agents, &order()).await.unwrap();
+    assert!(killed.is_empty(), "it is not there yet");
+    stage.agents.accept(record.clone(), pass).await.unwrap();
+    assert_eq!(stage.cleaned(record.id()).await.state, AgentState::Killed);
+    assert_eq!(stage.sandbox.starts(record.id()), 0);
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may
 
 mod cleanup;
+mod doors;
 mod examples;
 mod killswitch;
 mod lifecycle;
