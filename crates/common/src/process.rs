@@ -46,6 +46,16 @@ impl Default for Log {
     }
 }
 
+/// Where in a file a fault is, by its offset: `line 3: `, or nothing where it is not known. What
+/// stands there is not told: it may be a secret.
+#[must_use]
+pub fn place_in(text: &str, offset: Option<usize>) -> String {
+    let before = offset.and_then(|offset| text.get(..offset));
+    before.map_or_else(String::new, |before| {
+        format!("line {}: ", before.matches('\n').count() + 1)
+    })
+}
+
 /// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info`.
 ///
 /// A second call in one process changes nothing.

@@ -6,6 +6,7 @@ mod flags;
 pub use flags::Flags;
 
 pub use mosaic_common::process::Log;
+use mosaic_common::process::place_in;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -153,7 +154,7 @@ impl Config {
     pub fn parse(text: &str, path: PathBuf) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| ConfigError::Parse {
             path,
-            problem: error.to_string(),
+            problem: place_in(text, error.span().map(|span| span.start)) + error.message(),
         })
     }
 

@@ -6,6 +6,7 @@ mod parts;
 
 pub use flags::Flags;
 pub use mosaic_common::process::Log;
+use mosaic_common::process::place_in;
 pub use parts::{Capacity, Retention, Times, Uids};
 
 use crate::profile::Profile;
@@ -139,7 +140,7 @@ impl Config {
     pub fn parse(text: &str, path: PathBuf) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
             path,
-            problem: error.to_string(),
+            problem: place_in(text, error.span().map(|span| span.start)) + error.message(),
         })?;
         config.check()?;
         Ok(config)

@@ -1,0 +1,121 @@
+//! The spoke's program: its configuration is checked before anything starts, and every end has
+//! its exit code.
+
+use mosaic_federation::identity::Identity;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn orchestrator(config: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrator"));
+    command.arg("--config").arg(config).args(more).env_clear();
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A folder with an identity, no connections and a configuration of these lines.
+fn place(lines: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    Identity::generate(&data.join("identity"), "spoke-1".parse().unwrap()).unwrap();
+    fs::write(data.join("connections.toml"), "").unwrap();
+    let config = folder.path().join("spoke.toml");
+    let head = format!(
+        "name = 'here'\ndata = '{}'\nsandboxes = ['process']\n",
+        data.display()
+    );
+    fs::write(&config, head + lines).unwrap();
+    (folder, config)
+}
+
+#[test]
+fn a_good_configuration_is_told_and_exits_0() {
+    let (_folder, config) = place("[profiles.sh]\nkind = 'command'\nargv = ['/bin/sh']\n");
+    let checked = orchestrator(&config, &["--check-config"]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    let told = text(&checked.stdout);
+    for part in ["site here", "spoke-1", "sandbox process: works"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
+    let secret = "[profiles.sh]\nkind = 'command'\nargv = ['sh']\nsecrets = { KEY = { file = '/nowhere' } }\n";
+    let table = [
+        ("port = 1\n", "port"),
+        (
+            "default_profile = 'ghost'\n",
+            "there is no [profiles.ghost]",
+        ),
+        ("[capacity]\nrunning = 0\n", "capacity.running"),
+        ("listen = 'everywhere'\n", "line 4"),
+        ("[profiles.sh]\nkind = 'robot'\nargv = ['sh']\n", "robot"),
+        (
+            "[profiles.sh]\nkind = 'command'\nargv = []\n",
+            "profiles.sh: argv",
+        ),
+        (
+            "[profiles.sh]\nkind = 'command'\nargv = ['sh']\nenv = { LD_PRELOAD = 'x' }\n",
+            "LD_PRELOAD",
+        ),
+        (
+            "[repositories.web]\nurl = 'ext::sh -c id'\n",
+            "https:// or ssh://",
+        ),
+        (
+            "[repositories.web]\nurl = 'https://user:secret@host/x'\n",
+            "credentials_file",
+        ),
+        ("[repositories.'a/b']\npath = '/x'\n", "a name"),
+        (secret, "KEY"),
+    ];
+    for (lines, place_of_fault) in table {
+        let (_folder, config) = place(lines);
+        let checked = orchestrator(&config, &["--check-config"]);
+        let told = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(2), "{lines}: {told}");
+        assert!(told.contains(place_of_fault), "{lines}: {told}");
+        assert!(
+            !told.contains("user:secret") || lines.contains("user:secret"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_before_anything_starts() {
+    let (folder, config) = place("");
+    fs::remove_dir_all(folder.path().join("data/identity")).unwrap();
+    let started = orchestrator(&config, &[]);
+    assert_eq!(started.status.code(), Some(1));
+    assert!(
+        text(&started.stderr).contains("mosaic keygen"),
+        "{}",
+        text(&started.stderr)
+    );
+    assert!(!folder.path().join("data/spoke.sock").exists());
+    let nowhere = orchestrator(&folder.path().join("nowhere.toml"), &[]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(text(&nowhere.stderr).contains("nowhere.toml"));
+    let flag = orchestrator(&config, &["--no-such-flag"]);
+    assert_eq!(flag.status.code(), Some(2));
+}
+
+#[test]
+fn an_identity_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, config) = place("");
+    let key = folder.path().join("data/identity/signing.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let started = orchestrator(&config, &["--check-config"]);
+    assert_eq!(started.status.code(), Some(2));
+    assert!(
+        text(&started.stderr).contains("chmod 600"),
+        "{}",
+        text(&started.stderr)
+    );
+}
