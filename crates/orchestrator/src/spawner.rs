@@ -104,11 +104,26 @@ impl Spawner {
         })
     }
 
-    /// Makes a resolved agent, from nothing or from what an earlier try left.
+    /// Makes a resolved agent's worktree, from nothing or from what an earlier try left. May be
+    /// dropped: whoever removes the worktree then waits for the thread that makes it.
+    ///
+    /// # Errors
+    /// [`Error::Worktree`].
+    pub async fn worktree(&self, spec: &Spec) -> Result<Worktree, Error> {
+        let checkout = spec.repository.clone().map(|repository| Checkout {
+            repository,
+            base: spec.base_ref.clone(),
+        });
+        let added = self.worktrees.add(&spec.agent_id, checkout.as_ref());
+        added.await.map_err(Error::Worktree)
+    }
+
+    /// Starts a resolved agent's sandbox in its worktree. Must be awaited to its end: what it
+    /// began is found only once it has been told.
     ///
     /// # Errors
     /// The step that failed.
-    pub async fn spawn(&self, spec: &Spec) -> Result<(), Error> {
+    pub async fn start(&self, spec: &Spec, worktree: Worktree) -> Result<(), Error> {
         let profile = self
             .profile_name(spec)
             .and_then(|name| self.profile(&name))
@@ -117,15 +132,6 @@ impl Spawner {
             .sandboxes
             .get(spec.sandbox.as_ref())
             .map_err(Error::Resolve)?;
-        let checkout = spec.repository.clone().map(|repository| Checkout {
-            repository,
-            base: spec.base_ref.clone(),
-        });
-        let worktree = self
-            .worktrees
-            .add(&spec.agent_id, checkout.as_ref())
-            .await
-            .map_err(Error::Worktree)?;
         let task = write_task(&worktree, &spec.task).map_err(Error::Task)?;
         let env = self
             .environment(spec, profile, &worktree, &task)

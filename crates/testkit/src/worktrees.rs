@@ -26,6 +26,7 @@ struct State {
     add_failures: VecDeque<Error>,
     rescue_failures: VecDeque<Error>,
     remove_failures: VecDeque<Error>,
+    slow: bool,
 }
 
 impl Default for FakeWorktrees {
@@ -50,6 +51,11 @@ impl FakeWorktrees {
     /// Makes the next `add` fail.
     pub fn fail_add(&self, error: Error) {
         self.lock().add_failures.push_back(error);
+    }
+
+    /// Makes every `add` take for ever, as a fetch from a server that is silent does.
+    pub fn never_add(&self) {
+        self.lock().slow = true;
     }
 
     /// Makes the next `rescue` fail.
@@ -86,6 +92,10 @@ impl FakeWorktrees {
 #[async_trait::async_trait]
 impl Worktrees for FakeWorktrees {
     async fn add(&self, agent: &AgentId, wanted: Option<&Checkout>) -> Result<Worktree, Error> {
+        let is_slow = self.lock().slow;
+        if is_slow {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.lock();
         if let Some(error) = state.add_failures.pop_front() {
             return Err(error);

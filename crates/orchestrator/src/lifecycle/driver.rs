@@ -72,7 +72,17 @@ impl Driver {
             });
         }
         let spec = self.record.borrow().spec.clone();
-        if let Err(error) = self.deps.spawner.spawn(&spec).await {
+        let made = tokio::select! {
+            biased;
+            // A fetch can take minutes; an end does not wait for it.
+            Some(end) = self.requests.recv() => return end,
+            made = self.deps.spawner.worktree(&spec) => made,
+        };
+        let started = match made {
+            Ok(worktree) => self.deps.spawner.start(&spec, worktree).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
             warn!(agent.id = %spec.agent_id, error = %in_full(&error), "spawn failed");
             return failed(error.cause());
         }

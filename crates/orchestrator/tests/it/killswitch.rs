@@ -206,3 +206,15 @@ async fn a_spawn_that_was_on_its_way_in_does_not_survive_a_kill_all() {
     assert_eq!(stage.cleaned(record.id()).await.state, AgentState::Killed);
     assert_eq!(stage.sandbox.starts(record.id()), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_does_not_wait_for_a_fetch() {
+    let stage = Stage::new().await;
+    stage.worktrees.never_add();
+    let agent = stage.spawn(&Stage::on_web()).await.unwrap();
+    stage
+        .until(&agent, |record| record.state == AgentState::Spawning)
+        .await;
+    assert!(matches!(kill(&stage, &agent).await, Killed::Dead(_)));
+    assert_eq!(stage.sandbox.starts(&agent), 0);
+}
