@@ -93,11 +93,12 @@ pub struct Uids {
 }
 
 impl Default for Uids {
-    /// Above what distributions give to people and subordinate ids by default, below 2^31.
+    /// [`OWNERS`](crate::folders::OWNERS).
     fn default() -> Self {
+        let range = crate::folders::OWNERS;
         Self {
-            first: 0x6d00_0000,
-            count: 65_536,
+            first: range.start,
+            count: range.end - range.start,
         }
     }
 }

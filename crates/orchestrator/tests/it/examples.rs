@@ -14,6 +14,9 @@ fn example(name: &str) -> (String, PathBuf) {
 fn the_example_of_a_spoke_parses_and_names_what_the_grant_lists() {
     let (text, path) = example("spoke.toml");
     let config = Config::parse(&text, path).unwrap();
+    let default: Config = toml::from_str("name = 'x'\ndata = '/x'").unwrap();
+    assert_eq!(config.uids.first, default.uids.first, "it says the default");
+    assert_eq!(config.uids.first, orchestrator::folders::OWNERS.start);
     let hubs = parse_hubs(&example("spoke-connections.toml").0).unwrap();
     assert_eq!(hubs.len(), 1);
     let grant = &hubs[0].grant;
