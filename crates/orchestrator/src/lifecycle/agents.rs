@@ -132,19 +132,23 @@ impl Agents {
         }
     }
 
-    /// Reads one agent.
+    /// Reads one agent as it was last made durable: whoever has seen an event of it reads nothing
+    /// older. Only where the store fails, one that is alive is told from its task.
     ///
     /// # Errors
     /// If it is not alive and the store cannot be read.
     pub async fn get(&self, agent: &AgentId) -> Result<Option<AgentRecord>, Refusal> {
-        if let Some(handle) = self.live(agent) {
-            return Ok(Some(handle.record.borrow().clone()));
+        let alive = || {
+            self.live(agent)
+                .map(|handle| handle.record.borrow().clone())
+        };
+        match self.deps().journal.get(agent).await {
+            Ok(stored) => Ok(stored.or_else(alive)),
+            Err(error) => match alive() {
+                Some(record) => Ok(Some(record)),
+                None => Err(unavailable(&error)),
+            },
         }
-        self.deps()
-            .journal
-            .get(agent)
-            .await
-            .map_err(|error| unavailable(&error))
     }
 
     /// Those that are alive.

@@ -269,3 +269,19 @@ async fn a_restarted_spoke_takes_up_what_waits_and_ends_what_is_lost() {
         .until(&waiting, |record| record.state == AgentState::Running)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_event_has_told_a_status_tells_too() {
+    let stage = std::sync::Arc::new(Stage::new().await);
+    for _ in 0..30 {
+        let agent = stage.running(&Stage::on_web()).await;
+        let mut head = mosaic_store::StateStore::head(stage.store.as_ref());
+        stage.sandbox.finish(&agent, Ending::Exit(0));
+        while !stage.types(&agent).await.contains(&EventType::Cleanup) {
+            head.changed().await.unwrap();
+        }
+        let record = stage.agents.get(&agent).await.unwrap().unwrap();
+        assert_eq!(record.state, AgentState::Completed);
+        assert!(record.cleanup.is_some());
+    }
+}
