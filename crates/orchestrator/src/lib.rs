@@ -22,6 +22,7 @@ pub mod sandboxes;
 mod serve;
 pub mod spawner;
 mod spoke;
+mod turns;
 pub mod worktrees;
 
 pub use adapters::bubblewrap_works;

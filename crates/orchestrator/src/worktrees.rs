@@ -15,7 +15,6 @@ mod report;
 mod repository;
 mod rescue;
 mod results;
-mod turns;
 
 pub use git::GitWorktrees;
 pub use repository::{Ignored, InvalidRepository, Repository, Source};

@@ -8,16 +8,17 @@ use super::procfs;
 use super::{Ending, Error, Removed, SandboxSpec};
 use crate::folders::Folders;
 use crate::sandbox::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
+use crate::turns::Turns;
 use mosaic_common::AgentId;
 use proof::{prove, remove_group};
 use rustix::process::Signal;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -40,7 +41,8 @@ pub(super) struct Supervised {
     folders: Folders,
     cgroups: Option<Cgroups>,
     program: PathBuf,
-    turns: Arc<Mutex<HashMap<AgentId, Weak<tokio::sync::Mutex<()>>>>>,
+    /// One call at a time for each agent.
+    turns: Arc<Turns>,
 }
 
 /// What there is of an agent.
@@ -70,7 +72,7 @@ impl Supervised {
         spec: &SandboxSpec,
         bubblewrap: Option<Vec<String>>,
     ) -> Result<(), Error> {
-        let _turn = self.turn(&spec.agent).lock_owned().await;
+        let _turn = self.turns.take(&spec.agent).await;
         let folder = self.folders.run(&spec.agent);
         if read::<State>(&folder, STATE)
             .map_err(failed("read the supervisor's state"))?
@@ -167,7 +169,7 @@ impl Supervised {
 
     /// Asks, kills, proves, and removes what is left.
     pub(super) async fn remove(&self, agent: &AgentId, grace: Duration) -> Result<Removed, Error> {
-        let _turn = self.turn(agent).lock_owned().await;
+        let _turn = self.turns.take(agent).await;
         let found = self.find(agent)?;
         let Some(found) = found else {
             return Ok(Removed::Missing);
@@ -263,18 +265,6 @@ impl Supervised {
         let root = rustix::process::Uid::ROOT.as_raw();
         let folder = std::fs::symlink_metadata(self.folders.agent(agent));
         owner != root && folder.is_ok_and(|folder| folder.uid() == owner)
-    }
-
-    /// One call at a time for each agent.
-    fn turn(&self, agent: &AgentId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = turns.get(agent).and_then(Weak::upgrade) {
-            return turn;
-        }
-        let turn = Arc::default();
-        turns.insert(agent.clone(), Arc::downgrade(&turn));
-        turn
     }
 }
 

@@ -5,15 +5,10 @@
 
 use super::{
     Checkout, Error, Most, Patch, Repository, Rescue, ResultItem, Worktree, Worktrees,
-    cache::Cache,
-    checkout,
-    fetch::Git,
-    report, rescue,
-    results::Results,
-    system_failed,
-    turns::{Turn, Turns},
+    cache::Cache, checkout, fetch::Git, report, rescue, results::Results, system_failed,
 };
 use crate::folders::{self, AgentFolder, Folders};
+use crate::turns::{Turn, Turns};
 use mosaic_common::agent::BaseRef;
 use mosaic_common::{AgentId, Alias, clock::Clock};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};

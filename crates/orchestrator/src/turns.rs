@@ -11,15 +11,15 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 /// Whose turn it is, agent by agent.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<AgentId, Weak<AsyncMutex<()>>>>);
+pub(crate) struct Turns(Mutex<HashMap<AgentId, Weak<AsyncMutex<()>>>>);
 
 /// The right to work on an agent's files, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(#[allow(dead_code, reason = "held, never read")] OwnedMutexGuard<()>);
+pub(crate) struct Turn(#[allow(dead_code, reason = "held, never read")] OwnedMutexGuard<()>);
 
 impl Turns {
     /// Waits for the agent's turn.
-    pub(super) async fn take(&self, agent: &AgentId) -> Turn {
+    pub(crate) async fn take(&self, agent: &AgentId) -> Turn {
         let lock = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             locks.retain(|_, lock| lock.strong_count() > 0);
