@@ -152,6 +152,12 @@ impl Config {
             if let Err(error) = profile.check() {
                 return value(format!("profiles.{name}"), error.to_string());
             }
+            let inside =
+                |path: &PathBuf| path.starts_with(&self.data) || self.data.starts_with(path);
+            if profile.read_only.iter().any(inside) {
+                let problem = "must not show the data folder: keys and other agents are there";
+                return value(format!("profiles.{name}.read_only"), problem.into());
+            }
         }
         if let Some(default) = self
             .default_profile
