@@ -211,3 +211,26 @@ impl Config {
             .unwrap_or_else(|| self.data.join("spoke.sock"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_profile_shows_the_data_folder_to_its_agents() {
+        for (folder, fine) in [
+            ("/opt/claude", true),
+            ("/var/lib/mosaic-tools", true),
+            ("/var/lib", false),
+            ("/var/lib/mosaic", false),
+            ("/var/lib/mosaic/identity", false),
+        ] {
+            let text = format!(
+                "name = 'a'\ndata = '/var/lib/mosaic'\n[profiles.sh]\nkind = 'command'\n\
+                 argv = ['sh']\nread_only = ['{folder}']\n"
+            );
+            let parsed = Config::parse(&text, "spoke.toml".into());
+            assert_eq!(parsed.is_ok(), fine, "{folder}: {parsed:?}");
+        }
+    }
+}

@@ -23,7 +23,7 @@ macro_rules! contract {
     };
 }
 
-mod bench;
+pub(crate) mod bench;
 mod deaths;
 mod endings;
 mod hostile;
