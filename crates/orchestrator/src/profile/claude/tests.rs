@@ -140,6 +140,16 @@ fn the_first_result_is_not_the_end_while_something_runs_in_the_background() {
 }
 
 #[test]
+fn a_run_that_ends_before_its_tasks_in_the_background_is_no_success() {
+    let lines = recorded("background");
+    let result = br#""subtype":"success""#;
+    let at = lines.windows(result.len()).position(|part| part == result);
+    let end = lines[at.unwrap()..].iter().position(|byte| *byte == b'\n');
+    let cause = judged(&session(&lines[..at.unwrap() + end.unwrap()]), 0);
+    assert_eq!(fault(&cause), Some(Fault::Protocol), "{cause}");
+}
+
+#[test]
 fn usage_is_told_also_of_a_turn_that_the_budget_cut_short() {
     let expected = Usage {
         input_tokens: 10,

@@ -30,11 +30,20 @@ impl Session {
         }
         match &self.last {
             None => self.without_a_result(code),
-            Some(result) if result.is_good() => match (code, self.denials()) {
-                (0, denials @ 1..) => Cause::CompletedWithDenials { denials },
-                _ => Cause::Exit { code },
-            },
+            Some(result) if result.is_good() => self.praise(code),
             Some(result) => self.blame(result),
+        }
+    }
+
+    fn praise(&self, code: i32) -> Cause {
+        match (code, self.tasks, self.denials()) {
+            // It waits for them, so this is not its own way to end.
+            (0, 1.., _) => failed(
+                Fault::Protocol,
+                "it ended while tasks of it ran in the background",
+            ),
+            (0, 0, denials @ 1..) => Cause::CompletedWithDenials { denials },
+            (_, _, _) => Cause::Exit { code },
         }
     }
 

@@ -179,11 +179,11 @@ impl Site {
     }
 
     /// Runs an agent to its end.
-    pub(crate) async fn run(&mut self, task: &str) -> pb::Agent {
+    pub(crate) async fn run(&self, task: &str) -> pb::Agent {
         self.run_on("web", task).await
     }
 
-    pub(crate) async fn run_on(&mut self, repository: &str, task: &str) -> pb::Agent {
+    pub(crate) async fn run_on(&self, repository: &str, task: &str) -> pb::Agent {
         let agent = self.spawn(repository, task).await;
         self.ended(&agent).await
     }
@@ -253,11 +253,8 @@ impl Drop for Site {
     /// Lets the spoke drain, so that no agent outlives the test.
     fn drop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.spoke);
-        drop(rustix::process::kill_process(
-            pid,
-            rustix::process::Signal::TERM,
-        ));
-        drop(self.spoke.wait());
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.spoke.wait().unwrap();
     }
 }
 
