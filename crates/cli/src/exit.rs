@@ -1,6 +1,9 @@
 //! What a script learns from the exit code. Pure: no I/O.
 
-use mosaic_common::{Reason, agent::AgentState};
+use mosaic_common::{
+    Reason,
+    agent::{AgentState, Cause},
+};
 use tonic::Code;
 
 /// The exit codes, as `--help` prints them.
@@ -14,6 +17,7 @@ Exit codes:
    5  unreachable or overloaded; the same call may succeed later
    6  the agent was killed (only with --wait)
    7  a kill that is not proved: an agent may still run
+   8  the agent completed, and was denied permissions on the way (only with --wait)
   10  something is broken here or there";
 
 /// How the program ended, for scripts.
@@ -35,6 +39,8 @@ pub(crate) enum Exit {
     AgentKilled = 6,
     /// An agent could not be proved dead.
     KillNotProved = 7,
+    /// The agent that was waited for completed without permissions that it wanted.
+    AgentDenied = 8,
     /// A fault on either side.
     Internal = 10,
 }
@@ -103,10 +109,13 @@ impl Exit {
         }
     }
 
-    /// The exit of a wait that saw the agent end in this state; `None`: it has not ended.
-    pub(crate) const fn of_end(state: AgentState) -> Option<Self> {
+    /// The exit of a wait that saw the agent end in this state and so; `None`: it has not ended.
+    pub(crate) const fn of_end(state: AgentState, cause: Option<&Cause>) -> Option<Self> {
         match state {
-            AgentState::Completed => Some(Self::Done),
+            AgentState::Completed => match cause {
+                Some(Cause::CompletedWithDenials { .. }) => Some(Self::AgentDenied),
+                _ => Some(Self::Done),
+            },
             AgentState::Failed => Some(Self::AgentFailed),
             AgentState::Killed => Some(Self::AgentKilled),
             AgentState::Queued
@@ -175,13 +184,26 @@ mod tests {
     #[test]
     fn only_a_final_state_ends_a_wait() {
         for state in AgentState::ALL {
-            assert_eq!(Exit::of_end(state).is_some(), state.is_final(), "{state:?}");
+            assert_eq!(
+                Exit::of_end(state, None).is_some(),
+                state.is_final(),
+                "{state:?}"
+            );
         }
     }
 
     #[test]
+    fn denied_permissions_are_not_plain_success() {
+        let cause = Cause::CompletedWithDenials { denials: 1 };
+        assert_eq!(
+            Exit::of_end(cause.state(), Some(&cause)),
+            Some(Exit::AgentDenied)
+        );
+    }
+
+    #[test]
     fn the_help_names_every_code() {
-        for code in [0, 1, 2, 3, 4, 5, 6, 7, 10] {
+        for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 10] {
             let start = format!("\n{code:>4}  ");
             assert!(HELP.contains(&start), "{code}");
         }

@@ -9,6 +9,7 @@ use crate::{
     },
 };
 use jiff::Timestamp;
+use mosaic_common::agent::Usage;
 
 /// Shown where there is nothing.
 pub(crate) const NONE: &str = "-";
@@ -37,6 +38,9 @@ pub(crate) fn event(event: &EventView) -> String {
     );
     if let Some(cause) = &event.cause {
         line.push_str(&format!("  ({cause})"));
+    }
+    if let Some(used) = &event.usage {
+        line.push_str(&format!("  ({})", usage(used)));
     }
     if let Some(report) = &event.cleanup {
         let steps = report
@@ -70,6 +74,7 @@ pub(crate) fn agent(agent: &AgentView) -> Vec<(&'static str, String)> {
         ("started", time(agent.started)),
         ("ended", time(agent.ended)),
     ]);
+    lines.extend(agent.usage.as_ref().map(|used| ("usage", usage(used))));
     lines.extend(agent.cleanup.iter().flat_map(cleanup));
     lines.extend(agent.spec.task.clone().map(|task| ("task", task)));
     lines
@@ -94,6 +99,21 @@ pub(crate) fn cleanup(report: &CleanupView) -> Vec<(&'static str, String)> {
         ));
     }
     lines
+}
+
+/// What was used: turns, tokens read (and how many of them a cache had) and written, dollars.
+fn usage(used: &Usage) -> String {
+    let cached = used
+        .cache_read_tokens
+        .saturating_add(used.cache_write_tokens);
+    format!(
+        "{} turns, {} tokens in ({cached} by cache), {} out, about {}.{:06} dollars",
+        used.turns,
+        used.input_tokens.saturating_add(cached),
+        used.output_tokens,
+        used.cost_micros / 1_000_000,
+        used.cost_micros % 1_000_000,
+    )
 }
 
 fn limits(spec: &SpecView) -> String {
@@ -147,6 +167,27 @@ mod tests {
         });
         let expected = "1970-01-01T00:00:00Z  lab  ag_x  agent.failed  (exit code 3)";
         assert_eq!(event(&view), expected);
+    }
+
+    #[test]
+    fn usage_is_told_in_tokens_and_dollars() {
+        let view = AgentView::from(pb::Agent {
+            usage: Some(pb::Usage {
+                input_tokens: 20,
+                output_tokens: 10,
+                cache_read_tokens: 8,
+                cache_write_tokens: 6,
+                cost_micros: 1_000_235,
+                turns: 2,
+            }),
+            ..Default::default()
+        });
+        let lines = agent(&view);
+        let (_, told) = lines.iter().find(|(name, _)| *name == "usage").unwrap();
+        assert_eq!(
+            told,
+            "2 turns, 34 tokens in (14 by cache), 10 out, about 1.000235 dollars"
+        );
     }
 
     #[test]

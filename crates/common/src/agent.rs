@@ -6,13 +6,17 @@
 
 mod cleanup;
 mod event;
+mod fault;
 mod record;
 mod spec;
 mod state;
+mod usage;
 pub mod wire;
 
 pub use cleanup::{CleanupReport, Outcome, Step};
 pub use event::{Event, EventType};
+pub use fault::Fault;
 pub use record::AgentRecord;
 pub use spec::{BaseRef, Limits, Spec, TASK_MAX};
 pub use state::{AgentState, Cause, TimeLimit};
+pub use usage::Usage;

@@ -117,6 +117,29 @@ impl AgentId {
         hash.update(&command.0);
         Self(format!("ag_{}", base32(hash.finish().as_ref(), 26)))
     }
+
+    /// The same name for programs that want a UUID: always the same one, version 8 (RFC 9562).
+    #[must_use]
+    pub fn uuid(&self) -> String {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(b"mosaic agent uuid\0");
+        hash.update(self.0.as_bytes());
+        let mut hex = String::new();
+        for (at, byte) in hash.finish().as_ref().iter().take(16).enumerate() {
+            let byte = match at {
+                6 => byte & 0x0f | 0x80, // version
+                8 => byte & 0x3f | 0x80, // variant
+                _ => *byte,
+            };
+            let dash = if matches!(at, 4 | 6 | 8 | 10) {
+                "-"
+            } else {
+                ""
+            };
+            hex.push_str(&format!("{dash}{byte:02x}"));
+        }
+        hex
+    }
 }
 
 /// The first `length` characters of `bytes` in lower-case base32 (RFC 4648).
@@ -235,6 +258,18 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_has_one_uuid_and_no_other_agent_has_it() {
+        let uuid = |id: &str| id.parse::<AgentId>().unwrap().uuid();
+        let one = uuid("ag_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+        assert_eq!(one, uuid("ag_aaaaaaaaaaaaaaaaaaaaaaaaaa"));
+        assert_ne!(one, uuid("ag_aaaaaaaaaaaaaaaaaaaaaaaaab"));
+        let lengths: Vec<_> = one.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_eq!(&one[14..15], "8");
+        assert!(matches!(&one[19..20], "8" | "9" | "a" | "b"));
+    }
 
     #[test]
     fn hostile_names_are_refused() {

@@ -158,6 +158,12 @@ impl Config {
             if let Err(error) = profile.check() {
                 return value(format!("profiles.{name}"), error.to_string());
             }
+            let inside =
+                |path: &PathBuf| path.starts_with(&self.data) || self.data.starts_with(path);
+            if profile.read_only.iter().any(inside) {
+                let problem = "must not show the data folder: keys and other agents are there";
+                return value(format!("profiles.{name}.read_only"), problem.into());
+            }
         }
         if let Some(default) = self
             .default_profile
@@ -221,5 +227,28 @@ impl Config {
         self.socket
             .clone()
             .unwrap_or_else(|| self.data.join("spoke.sock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_profile_shows_the_data_folder_to_its_agents() {
+        for (folder, fine) in [
+            ("/opt/claude", true),
+            ("/var/lib/mosaic-tools", true),
+            ("/var/lib", false),
+            ("/var/lib/mosaic", false),
+            ("/var/lib/mosaic/identity", false),
+        ] {
+            let text = format!(
+                "name = 'a'\ndata = '/var/lib/mosaic'\n[profiles.sh]\nkind = 'command'\n\
+                 argv = ['sh']\nread_only = ['{folder}']\n"
+            );
+            let parsed = Config::parse(&text, "spoke.toml".into());
+            assert_eq!(parsed.is_ok(), fine, "{folder}: {parsed:?}");
+        }
     }
 }

@@ -217,6 +217,7 @@ async fn bar(agents: &Agents, agent: &AgentId, order: &Order) -> Result<bool, Re
         started: None,
         ended: Some(now),
         cleanup: None,
+        usage: None,
     };
     let created = journal
         .create(&record)

@@ -14,6 +14,7 @@ mod driver;
 mod follow;
 mod gate;
 pub mod policy;
+mod witness;
 
 pub use agents::{Agents, Ended};
 pub use gate::{Gate, Latch, Pass, Quota};

@@ -1,58 +1,47 @@
-//! How a kind of agent is started and judged. A profile is data of the spoke's configuration;
-//! the hub only ever names one.
+//! How a kind of agent is started. A profile is data of the spoke's configuration; the hub only
+//! ever names one. What a kind's end means is decided beside it.
 
-use crate::sandbox::{Ending, Network};
-use mosaic_common::agent::{Cause, Limits};
+pub mod claude;
+mod table;
+mod variables;
+
+use crate::sandbox::Network;
+use mosaic_common::AgentId;
+use mosaic_common::agent::Limits;
 use serde::Deserialize;
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
 
 /// A kind of agent program: how it is told its task, and what its end means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// Any program. The task is its standard input; exit code 0 is success.
     Command,
-}
-
-impl Kind {
-    /// What the program reads on standard input.
-    #[must_use]
-    pub fn stdin(self, task: &str) -> Vec<u8> {
-        match self {
-            Self::Command => task.as_bytes().to_vec(),
-        }
-    }
-
-    /// Why an agent whose program ended so has ended.
-    #[must_use]
-    pub fn verdict(self, ending: Ending, limits: &Limits) -> Cause {
-        match self {
-            Self::Command => ending.cause(limits),
-        }
-    }
+    /// Claude Code, with what the profile says about it.
+    ClaudeCode(claude::Settings),
 }
 
 /// One `[profiles.<name>]` table.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "table::Table")]
 pub struct Profile {
     /// What kind of program it is.
     pub kind: Kind,
     /// Program and fixed arguments. Nothing of a request is ever added to them.
     pub argv: Vec<String>,
     /// Environment of the program, in the clear.
-    #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Environment of the program whose values are secret.
-    #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,
     /// What it may reach.
-    #[serde(default)]
     pub network: Network,
     /// The container image it runs in, where the sandbox is docker.
     pub image: Option<String>,
+    /// Folders of the machine that it may read, at the same path.
+    pub read_only: Vec<PathBuf>,
     /// Limits where a request gives none.
-    #[serde(default)]
     pub limits: Limits,
 }
 
@@ -64,7 +53,38 @@ pub struct SecretSource {
     pub file: PathBuf,
 }
 
-/// A profile that cannot be used.
+/// Where a program will run, as far as its command line and environment depend on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Whose program it is.
+    pub agent: &'a AgentId,
+    /// The agent's home folder.
+    pub home: &'a Path,
+    /// Who runs it.
+    pub user: User,
+    /// What is between it and the machine.
+    pub isolation: Isolation,
+}
+
+/// Who runs a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// The machine's root.
+    Root,
+    /// Anybody else.
+    Other,
+}
+
+/// What is between a program and the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// A sandbox that hides the machine.
+    Sandbox,
+    /// Nothing.
+    None,
+}
+
+/// A profile that cannot be used. It names fields and variables, and never what they hold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// No program.
@@ -76,6 +96,23 @@ pub enum Invalid {
     /// Not a name of a variable.
     #[error("{0:?} is not the name of an environment variable")]
     Name(String),
+    /// A key in the clear.
+    #[error("{0} is a key: name its file under secrets, not env")]
+    Key(String),
+    /// An argument that is the spoke's business.
+    #[error("argv may not have {0}: the spoke sets what the program's output and task depend on")]
+    Argument(String),
+    /// A setting of another kind.
+    #[error("{0} is only for the kind claude-code")]
+    Foreign(&'static str),
+    /// A setting that cannot be.
+    #[error("{field} {problem}")]
+    Setting {
+        /// Which.
+        field: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
 }
 
 impl Profile {
@@ -84,32 +121,79 @@ impl Profile {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), Invalid> {
-        if self.argv.first().is_none_or(String::is_empty) {
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(Invalid::NoProgram);
+        };
+        if program.is_empty() {
             return Err(Invalid::NoProgram);
         }
-        self.env
-            .keys()
-            .chain(self.secrets.keys())
-            .try_for_each(|name| check_variable(name))
+        let mut names = self.env.keys().chain(self.secrets.keys());
+        names.try_for_each(|name| variables::check(name))?;
+        self.read_only
+            .iter()
+            .try_for_each(|path| check_folder(path))?;
+        match &self.kind {
+            Kind::Command => Ok(()),
+            Kind::ClaudeCode(settings) => {
+                let mut names = self.env.keys().chain(self.secrets.keys());
+                names.try_for_each(|name| claude::check_variable(name))?;
+                let mut clear = self.env.keys();
+                clear.try_for_each(|name| claude::check_in_the_clear(name))?;
+                claude::check_arguments(arguments)?;
+                settings.check()
+            }
+        }
     }
 
-    /// The environment of one agent: the profile's own, its secrets, and nothing inherited.
+    /// Program and arguments of one agent.
+    #[must_use]
+    pub fn command_line(&self, place: &Place<'_>) -> Vec<String> {
+        let mut command_line = self.argv.clone();
+        match &self.kind {
+            Kind::Command => {}
+            Kind::ClaudeCode(settings) => command_line.extend(settings.arguments(place)),
+        }
+        command_line
+    }
+
+    /// What the program reads on standard input.
+    #[must_use]
+    pub fn stdin(&self, task: &str) -> Vec<u8> {
+        match self.kind {
+            Kind::Command => task.as_bytes().to_vec(),
+            Kind::ClaudeCode(_) => claude::stdin(task),
+        }
+    }
+
+    /// The environment of one agent: the profile's own, its secrets, its kind's, and nothing
+    /// inherited.
     ///
     /// # Errors
     /// The variable whose secret could not be read. Never the secret.
-    pub fn environment(&self) -> Result<BTreeMap<String, String>, SecretError> {
+    pub fn environment(&self, place: &Place<'_>) -> Result<BTreeMap<String, String>, SecretError> {
         let mut env = self.env.clone();
-        for (name, source) in &self.secrets {
+        env.extend(self.secret_values()?);
+        match &self.kind {
+            Kind::Command => {}
+            Kind::ClaudeCode(settings) => env.extend(settings.environment(place)),
+        }
+        Ok(env)
+    }
+
+    /// The secret variables, as their files are now.
+    ///
+    /// # Errors
+    /// As [`environment`](Self::environment).
+    pub fn secret_values(&self) -> Result<BTreeMap<String, String>, SecretError> {
+        let read = |(name, source): (&String, &SecretSource)| {
             let value = std::fs::read_to_string(&source.file).map_err(|source| SecretError {
                 variable: name.clone(),
                 source,
             })?;
-            env.insert(
-                name.clone(),
-                value.trim_end_matches(['\r', '\n']).to_owned(),
-            );
-        }
-        Ok(env)
+            let value = value.trim_end_matches(['\r', '\n']);
+            Ok((name.clone(), value.to_owned()))
+        };
+        self.secrets.iter().map(read).collect()
     }
 }
 
@@ -122,77 +206,23 @@ pub struct SecretError {
     source: std::io::Error,
 }
 
-fn check_variable(name: &str) -> Result<(), Invalid> {
-    const SET_BY_US: [&str; 9] = [
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "TMPDIR",
-        "BASH_ENV",
-        "ENV",
-        "NODE_OPTIONS",
-    ];
-    const FAMILIES: [&str; 5] = ["LD_", "GIT_", "PYTHON", "PERL5", "MOSAIC_"];
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') || !name.bytes().all(plain)
-    {
-        return Err(Invalid::Name(name.to_owned()));
+/// Checks a folder that agents may read: a place of its own, none that the sandbox makes, and none
+/// where services have their sockets: whoever reaches an engine's is root.
+fn check_folder(path: &Path) -> Result<(), Invalid> {
+    const WHOLE: [&str; 4] = ["/", "/tmp", "/.mosaic", "/var"];
+    const ALL_BELOW: [&str; 5] = ["/proc", "/dev", "/sys", "/run", "/var/run"];
+    let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
+    let closed = WHOLE.iter().any(|closed| path == Path::new(closed))
+        || ALL_BELOW.iter().any(|closed| path.starts_with(closed));
+    if path.is_absolute() && path.components().all(plain) && !closed {
+        return Ok(());
     }
-    if SET_BY_US.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family)) {
-        return Err(Invalid::Variable(name.to_owned()));
-    }
-    Ok(())
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Command => out.write_str("command"),
-        }
-    }
+    Err(Invalid::Setting {
+        field: "read_only",
+        problem: "must be absolute paths without .., not of what the sandbox makes itself, and not \
+                  where services have their sockets",
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn profile(toml: &str) -> Result<(), String> {
-        let profile: Profile = toml::from_str(toml).map_err(|e| e.to_string())?;
-        profile.check().map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn variables_that_run_other_code_are_refused() {
-        for name in [
-            "LD_PRELOAD",
-            "GIT_SSH",
-            "BASH_ENV",
-            "NODE_OPTIONS",
-            "PYTHONPATH",
-            "PERL5LIB",
-            "PATH",
-            "HOME",
-        ] {
-            let toml = format!("kind='command'\nargv=['sh']\nenv={{{name}='x'}}");
-            assert!(
-                profile(&toml).unwrap_err().contains("may not be set"),
-                "{name}"
-            );
-            let toml = format!("kind='command'\nargv=['sh']\nsecrets={{{name}={{file='x'}}}}");
-            assert!(
-                profile(&toml).unwrap_err().contains("may not be set"),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_profile_needs_a_program_and_nothing_unknown() {
-        assert!(profile("kind='command'\nargv=['sh', '-s']").is_ok());
-        assert!(profile("kind='command'\nargv=[]").is_err());
-        assert!(profile("kind='command'\nargv=['sh']\nrobot='x'").is_err());
-        assert!(profile("kind='robot'\nargv=['sh']").is_err());
-    }
-}
+mod tests;

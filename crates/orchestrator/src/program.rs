@@ -79,7 +79,7 @@ async fn check(config: &Config) -> Result<()> {
     let peers = connection::load_hubs(&config.connections_file()).context("connections")?;
     for (name, profile) in &config.profiles {
         profile
-            .environment()
+            .secret_values()
             .with_context(|| format!("profiles.{name}"))?;
     }
     let folders = adapters::folders(config);

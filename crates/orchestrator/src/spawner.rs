@@ -1,13 +1,16 @@
 //! Makes an agent: worktree, then sandbox. What it began and could not finish is the
 //! cleanup's business, which finds it from the agent id.
 
-use crate::profile::{Profile, SecretError};
+use crate::config::SandboxName;
+use crate::profile::{Isolation, Place, Profile, SecretError, User};
 use crate::sandbox::{self, SandboxSpec};
 use crate::sandboxes::Sandboxes;
 use crate::worktrees::{self, Checkout, Worktree, Worktrees};
 use mosaic_common::agent::{Cause, Limits, Spec};
 use mosaic_common::{Alias, Reason, Refusal, in_full};
-use std::{collections::BTreeMap, collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Makes agents.
 #[derive(Debug)]
@@ -133,13 +136,15 @@ impl Spawner {
             .get(spec.sandbox.as_ref())
             .map_err(Error::Resolve)?;
         let task = write_task(&worktree, &spec.task).map_err(Error::Task)?;
-        let env = self
-            .environment(spec, profile, &worktree, &task)
+        let isolation = if sandbox.name().as_str() == SandboxName::Process.as_str() {
+            Isolation::None
+        } else {
+            Isolation::Sandbox
+        };
+        let launch = self
+            .launch(spec, profile, worktree, &task, isolation)
             .map_err(Error::Secret)?;
-        sandbox
-            .ensure(&self.launch(spec, profile, worktree, env))
-            .await
-            .map_err(Error::Sandbox)
+        sandbox.ensure(&launch).await.map_err(Error::Sandbox)
     }
 
     /// How an agent's kind judges and limits it.
@@ -175,51 +180,63 @@ impl Spawner {
             .ok_or_else(none)
     }
 
-    fn environment(
-        &self,
-        spec: &Spec,
-        profile: &Profile,
-        worktree: &Worktree,
-        task: &std::path::Path,
-    ) -> Result<BTreeMap<String, String>, SecretError> {
-        let own = [
-            ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
-            ("HOME", worktree.home.display().to_string()),
-            ("LANG", "C.UTF-8".to_owned()),
-            ("TERM", "dumb".to_owned()),
-            ("TMPDIR", "/tmp".to_owned()),
-            ("MOSAIC_AGENT_ID", spec.agent_id.to_string()),
-            ("MOSAIC_TASK_ID", spec.task_id.to_string()),
-            ("MOSAIC_TASK_FILE", task.display().to_string()),
-        ];
-        let mut env = profile.environment()?;
-        env.extend(own.map(|(name, value)| (name.to_owned(), value)));
-        Ok(env)
-    }
-
     fn launch(
         &self,
         spec: &Spec,
         profile: &Profile,
         worktree: Worktree,
-        env: BTreeMap<String, String>,
-    ) -> SandboxSpec {
-        SandboxSpec {
+        task: &Path,
+        isolation: Isolation,
+    ) -> Result<SandboxSpec, SecretError> {
+        let place = Place {
+            agent: &spec.agent_id,
+            home: &worktree.home,
+            user: user_of(&worktree),
+            isolation,
+        };
+        let mut env = profile.environment(&place)?;
+        env.extend(own_environment(spec, place.home, task));
+        let mut read_only = worktree.read_only;
+        read_only.extend(profile.read_only.iter().cloned());
+        Ok(SandboxSpec {
             agent: spec.agent_id.clone(),
-            argv: profile.argv.clone(),
+            argv: profile.command_line(&place),
             env,
-            stdin: profile.kind.stdin(&spec.task),
+            stdin: profile.stdin(&spec.task),
             folder: worktree.folder,
             owner: worktree.owner,
             workdir: worktree.path,
-            read_only: worktree.read_only,
+            read_only,
             limits: spec.limits,
             network: profile.network,
             image: profile.image.clone(),
             output: self.output_file(spec),
             output_max: self.output_max,
-        }
+        })
     }
+}
+
+/// What every program gets, whatever its profile says.
+fn own_environment(spec: &Spec, home: &Path, task: &Path) -> BTreeMap<String, String> {
+    let own = [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
+        ("HOME", home.display().to_string()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("TERM", "dumb".to_owned()),
+        ("TMPDIR", "/tmp".to_owned()),
+        ("MOSAIC_AGENT_ID", spec.agent_id.to_string()),
+        ("MOSAIC_TASK_ID", spec.task_id.to_string()),
+        ("MOSAIC_TASK_FILE", task.display().to_string()),
+    ];
+    own.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// Who runs the program: the owner of its folder, or the spoke's own user.
+fn user_of(worktree: &Worktree) -> User {
+    let uid = worktree
+        .owner
+        .unwrap_or_else(|| rustix::process::geteuid().as_raw());
+    if uid == 0 { User::Root } else { User::Other }
 }
 
 /// Writes the task where the agent can read it: in its folder, beside the worktree.

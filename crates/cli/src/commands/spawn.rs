@@ -13,7 +13,7 @@ use crate::{
 };
 use mosaic_common::{
     AgentId, Alias, CommandId, TaskId,
-    agent::BaseRef,
+    agent::{BaseRef, wire::parse_cause},
     proto::{agent::v1 as pb, duration},
 };
 use pb::watch_response::Item;
@@ -183,9 +183,10 @@ async fn outcome(context: &Context, accepted: &pb::Agent) -> Result<Option<Exit>
     });
     let agent = answer.await?.into_inner().agent;
     let agent = agent.ok_or(Failure::Answer("agent"))?;
+    let cause = agent.cause.as_ref().and_then(parse_cause);
     let Some(exit) = AgentView::known_state(&agent)
         .filter(|_| is_finished(&agent))
-        .and_then(Exit::of_end)
+        .and_then(|state| Exit::of_end(state, cause.as_ref()))
     else {
         return Ok(None);
     };

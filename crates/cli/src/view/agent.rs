@@ -3,7 +3,7 @@
 use super::{cleanup::CleanupView, text, time};
 use jiff::Timestamp;
 use mosaic_common::{
-    agent::{AgentState, Cause, Limits, wire},
+    agent::{AgentState, Cause, Limits, Usage, wire},
     proto::agent::v1 as pb,
 };
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub(crate) struct AgentView {
     pub ended: Option<Timestamp>,
     /// What its ending did.
     pub cleanup: Option<CleanupView>,
+    /// What its program has used so far.
+    pub usage: Option<Usage>,
 }
 
 /// What was asked.
@@ -89,6 +91,7 @@ impl From<pb::Agent> for AgentView {
             connection: text(wire.connection_id),
             command_id: wire.command_id,
             cleanup: wire.cleanup.map(CleanupView::from),
+            usage: wire.usage.as_ref().map(wire::parse_usage),
         }
     }
 }
@@ -157,6 +160,7 @@ mod tests {
             },
             "sandbox": null, "connection": null, "commandId": "",
             "created": "1970-01-01T00:00:01.5Z", "started": null, "ended": null, "cleanup": null,
+            "usage": null,
         });
         assert_eq!(
             serde_json::to_value(AgentView::from(wire)).unwrap(),

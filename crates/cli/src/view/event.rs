@@ -3,7 +3,7 @@
 use super::{agent::state_word, cleanup::CleanupView, time};
 use jiff::Timestamp;
 use mosaic_common::{
-    agent::{Cause, wire},
+    agent::{Cause, Usage, wire},
     proto::agent::v1 as pb,
 };
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub(crate) struct EventView {
     pub cause: Option<Cause>,
     /// What the ending did, on `agent.cleanup`.
     pub cleanup: Option<CleanupView>,
+    /// What the agent has used so far, on `agent.usage`.
+    pub usage: Option<Usage>,
 }
 
 /// Events that are no longer kept.
@@ -56,6 +58,7 @@ impl From<pb::Event> for EventView {
             state: state_word(wire.state),
             cause: wire.cause.as_ref().and_then(wire::parse_cause),
             cleanup: wire.cleanup.map(CleanupView::from),
+            usage: wire.usage.as_ref().map(wire::parse_usage),
         }
     }
 }
@@ -87,11 +90,12 @@ mod tests {
             state: pb::AgentState::Completed.into(),
             cause: Some((&Cause::Exit { code: 0 }).into()),
             cleanup: None,
+            usage: None,
         };
         let expected = json!({
             "type": "agent.completed", "sequence": 7, "site": "lab", "agentId": "ag_x",
             "taskId": "t", "timestamp": "1970-01-01T00:00:00Z", "state": "completed",
-            "cause": {"kind": "exit", "code": 0}, "cleanup": null,
+            "cause": {"kind": "exit", "code": 0}, "cleanup": null, "usage": null,
         });
         assert_eq!(
             serde_json::to_value(EventView::from(wire)).unwrap(),

@@ -1,6 +1,6 @@
 //! What happened to an agent, in the spoke's log.
 
-use super::{AgentState, Cause, CleanupReport};
+use super::{AgentState, Cause, CleanupReport, Usage};
 use crate::ids::{AgentId, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub enum EventType {
     /// The program runs.
     #[serde(rename = "agent.running")]
     Running,
+    /// The program has told what it used so far.
+    #[serde(rename = "agent.usage")]
+    Usage,
     /// It is being stopped.
     #[serde(rename = "agent.stopping")]
     Stopping,
@@ -42,6 +45,7 @@ impl EventType {
             Self::Queued => "agent.queued",
             Self::Spawning => "agent.spawning",
             Self::Running => "agent.running",
+            Self::Usage => "agent.usage",
             Self::Stopping => "agent.stopping",
             Self::Completed => "agent.completed",
             Self::Failed => "agent.failed",
@@ -85,4 +89,7 @@ pub struct Event {
     /// What the ending did, on `agent.cleanup`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cleanup: Option<CleanupReport>,
+    /// What it used so far, on `agent.usage`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage: Option<Usage>,
 }

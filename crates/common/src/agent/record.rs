@@ -1,6 +1,6 @@
 //! One agent, as its spoke remembers it.
 
-use super::{AgentState, Cause, CleanupReport, Event, EventType, Spec};
+use super::{AgentState, Cause, CleanupReport, Event, EventType, Spec, Usage};
 use crate::ids::{AgentId, Alias, CommandId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct AgentRecord {
     /// What its ending did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cleanup: Option<CleanupReport>,
+    /// What its program has used so far; `None` of a kind that does not tell, or has not yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage: Option<Usage>,
 }
 
 impl AgentRecord {
@@ -51,22 +54,31 @@ impl AgentRecord {
         } else {
             None
         };
-        self.event(self.state.into(), timestamp, cause, None)
+        Event {
+            cause,
+            ..self.event(self.state.into(), timestamp)
+        }
     }
 
     /// The event that says its ending was carried out.
     #[must_use]
     pub fn cleanup_event(&self, timestamp: Timestamp) -> Event {
-        self.event(EventType::Cleanup, timestamp, None, self.cleanup.clone())
+        Event {
+            cleanup: self.cleanup.clone(),
+            ..self.event(EventType::Cleanup, timestamp)
+        }
     }
 
-    fn event(
-        &self,
-        r#type: EventType,
-        timestamp: Timestamp,
-        cause: Option<Cause>,
-        cleanup: Option<CleanupReport>,
-    ) -> Event {
+    /// The event that says what its program has used so far.
+    #[must_use]
+    pub fn usage_event(&self, timestamp: Timestamp) -> Event {
+        Event {
+            usage: self.usage,
+            ..self.event(EventType::Usage, timestamp)
+        }
+    }
+
+    fn event(&self, r#type: EventType, timestamp: Timestamp) -> Event {
         let (agent_id, task_id) = (self.spec.agent_id.clone(), self.spec.task_id.clone());
         Event {
             r#type,
@@ -74,8 +86,9 @@ impl AgentRecord {
             task_id,
             timestamp,
             state: self.state,
-            cause,
-            cleanup,
+            cause: None,
+            cleanup: None,
+            usage: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where an agent is in its life, and why it ended.
 
+use super::Fault;
 use serde::{Deserialize, Serialize};
 
 /// Where an agent is in its life.
@@ -76,6 +77,19 @@ pub enum Cause {
         /// With this code.
         code: i32,
     },
+    /// Its program did the task and exited with 0, and was refused permissions on the way: look
+    /// at what it did without them.
+    CompletedWithDenials {
+        /// How many were refused.
+        denials: u32,
+    },
+    /// Its program ran and did not do the task.
+    AgentFailed {
+        /// Why.
+        reason: Fault,
+        /// What the program or its output says, for people.
+        detail: String,
+    },
     /// Its program was ended by a signal that the spoke did not send.
     Signal {
         /// Which.
@@ -134,9 +148,10 @@ impl Cause {
     #[must_use]
     pub const fn state(&self) -> AgentState {
         match self {
-            Self::Exit { code: 0 } => AgentState::Completed,
+            Self::Exit { code: 0 } | Self::CompletedWithDenials { .. } => AgentState::Completed,
             Self::Killed { .. } | Self::Barred { .. } => AgentState::Killed,
             Self::Exit { .. }
+            | Self::AgentFailed { .. }
             | Self::Signal { .. }
             | Self::OutOfMemory { .. }
             | Self::TimedOut { .. }
@@ -151,6 +166,13 @@ impl std::fmt::Display for Cause {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exit { code } => write!(out, "exit code {code}"),
+            Self::CompletedWithDenials { denials } => {
+                write!(out, "done, with {denials} permissions denied")
+            }
+            Self::AgentFailed { reason, detail } if detail.is_empty() => {
+                out.write_str(reason.as_str())
+            }
+            Self::AgentFailed { reason, detail } => write!(out, "{}: {detail}", reason.as_str()),
             Self::Signal { signal } => write!(out, "signal {signal}"),
             Self::OutOfMemory { limit_bytes } => {
                 write!(out, "out of memory at {} MiB", limit_bytes / (1024 * 1024))

@@ -3,14 +3,16 @@
 mod parse;
 mod tell;
 
-pub use parse::{parse_agent_id, parse_cause, parse_command_id, parse_spec, parse_state};
+pub use parse::{
+    parse_agent_id, parse_cause, parse_command_id, parse_spec, parse_state, parse_usage,
+};
 pub use tell::{rescue_ref, wire_event};
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::agent::spec::TASK_MAX;
-    use crate::agent::{Cause, Spec, TimeLimit};
+    use crate::agent::{Cause, Fault, Spec, TimeLimit, Usage};
     use crate::ids::CommandId;
     use crate::proto::agent::v1 as pb;
     use crate::refusal::Refusal;
@@ -126,9 +128,27 @@ mod tests {
                 detail: "gone".into(),
             },
             Cause::Drained,
+            Cause::CompletedWithDenials { denials: 2 },
         ];
-        for cause in causes {
+        let faults = Fault::ALL.map(|reason| Cause::AgentFailed {
+            reason,
+            detail: "no".into(),
+        });
+        for cause in causes.into_iter().chain(faults) {
             assert_eq!(parse_cause(&(&cause).into()), Some(cause));
         }
+    }
+
+    #[test]
+    fn usage_survives_the_wire() {
+        let usage = Usage {
+            input_tokens: 1,
+            output_tokens: 2,
+            cache_read_tokens: 3,
+            cache_write_tokens: 4,
+            cost_micros: 5,
+            turns: 6,
+        };
+        assert_eq!(parse_usage(&usage.into()), usage);
     }
 }

@@ -69,6 +69,7 @@ impl Requests {
             started: None,
             ended: None,
             cleanup: None,
+            usage: None,
         };
         let agent = match self.agents.gate().enter(caller.quota().as_ref()) {
             Ok(pass) => self.agents.accept(record, pass).await?,

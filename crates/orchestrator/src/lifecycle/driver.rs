@@ -2,7 +2,7 @@
 
 use super::{Deps, End, Pass, follow};
 use crate::cleanup;
-use mosaic_common::agent::{AgentRecord, AgentState, Cause};
+use mosaic_common::agent::{AgentRecord, AgentState, Cause, Usage};
 use mosaic_common::in_full;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
@@ -95,7 +95,24 @@ impl Driver {
     }
 
     async fn follow(&mut self, running: &AgentRecord) -> End {
-        follow::until_the_end(&self.deps, running, &mut self.requests).await
+        let (tell, mut told) = watch::channel(running.usage);
+        let (deps, record) = (&self.deps, &self.record);
+        let end = follow::until_the_end(deps, running, &mut self.requests, &tell);
+        let mut end = std::pin::pin!(end);
+        loop {
+            let end = tokio::select! {
+                biased;
+                end = &mut end => Some(end),
+                Ok(()) = told.changed() => None,
+            };
+            if told.has_changed().unwrap_or_default() || end.is_none() {
+                let usage = *told.borrow_and_update();
+                used(deps, record, usage).await;
+            }
+            if let Some(end) = end {
+                return end;
+            }
+        }
     }
 
     /// Ends the agent, again and again until nothing of it is left.
@@ -152,4 +169,17 @@ impl Driver {
         self.record.send_replace(record);
         written
     }
+}
+
+/// Remembers what the agent has used so far, and tells.
+async fn used(deps: &Deps, record: &watch::Sender<AgentRecord>, usage: Option<Usage>) {
+    let after = AgentRecord {
+        usage,
+        ..record.borrow().clone()
+    };
+    let event = after.usage_event(deps.journal.now());
+    if let Err(error) = deps.journal.publish(&after, &[event]).await {
+        warn!(agent.id = %after.id(), error = %in_full(&error), "usage could not be recorded");
+    }
+    record.send_replace(after);
 }

@@ -1,5 +1,6 @@
-//! The example files of a spoke are read.
+//! The example files of a spoke, and of the page about agents, are read.
 
+use mosaic_common::agent::Fault;
 use mosaic_federation::connection::parse_hubs;
 use orchestrator::config::Config;
 use std::path::{Path, PathBuf};
@@ -24,4 +25,17 @@ fn the_example_of_a_spoke_parses_and_names_what_the_grant_lists() {
     assert!(grant.repositories.iter().all(known));
     let known = |name| config.profiles.contains_key(name);
     assert!(grant.profiles.iter().all(known));
+}
+
+#[test]
+fn the_page_of_agents_says_of_every_reason_what_to_do_and_its_example_is_read() {
+    let (page, path) = example("../docs/agents.md");
+    for fault in Fault::ALL {
+        assert!(page.contains(&format!("\n| `{}` |", fault.as_str())));
+    }
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let (profile, _) = example.split_once("```").unwrap();
+    let text = format!("name = 'x'\ndata = '/x'\n{profile}");
+    let config = Config::parse(&text, path).unwrap();
+    assert_eq!(config.profiles.len(), 1);
 }

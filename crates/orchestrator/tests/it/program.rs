@@ -55,6 +55,10 @@ fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
         ("listen = 'everywhere'\n", "line 4"),
         ("[profiles.sh]\nkind = 'robot'\nargv = ['sh']\n", "robot"),
         (
+            "[profiles.sh]\nkind = 'command'\nargv = ['sh']\nmodel = 'x'\n",
+            "model is only for the kind claude-code",
+        ),
+        (
             "[profiles.sh]\nkind = 'command'\nargv = []\n",
             "profiles.sh: argv",
         ),

@@ -25,7 +25,7 @@ macro_rules! contract {
     };
 }
 
-mod bench;
+pub(crate) mod bench;
 mod deaths;
 mod docker;
 mod endings;

@@ -121,6 +121,7 @@ impl Stage {
             started: None,
             ended: None,
             cleanup: None,
+            usage: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! From the generated types to the model: what comes in is checked here, once.
 
 use crate::agent::spec::{TASK_MAX, check_labels, optional, task_or_agent};
-use crate::agent::{AgentState, Cause, Limits, Spec, TimeLimit};
+use crate::agent::{AgentState, Cause, Fault, Limits, Spec, TimeLimit, Usage};
 use crate::ids::{AgentId, CommandId};
 use crate::proto::agent::v1 as pb;
 use crate::proto::span;
@@ -87,11 +87,38 @@ pub fn parse_state(wire: i32) -> Option<AgentState> {
         .find(|state| pb::AgentState::from(*state) as i32 == wire)
 }
 
+/// Reads what an agent has used.
+#[must_use]
+pub fn parse_usage(wire: &pb::Usage) -> Usage {
+    Usage {
+        input_tokens: wire.input_tokens,
+        output_tokens: wire.output_tokens,
+        cache_read_tokens: wire.cache_read_tokens,
+        cache_write_tokens: wire.cache_write_tokens,
+        cost_micros: wire.cost_micros,
+        turns: wire.turns,
+    }
+}
+
+/// Reads a fault; `None` if it is unspecified or not known here.
+fn parse_fault(wire: i32) -> Option<Fault> {
+    Fault::ALL
+        .into_iter()
+        .find(|fault| pb::Fault::from(*fault) as i32 == wire)
+}
+
 /// Reads a cause; `None` if its kind is not known here.
 #[must_use]
 pub fn parse_cause(wire: &pb::Cause) -> Option<Cause> {
     Some(match wire.kind.clone()? {
         Kind::ExitCode(code) => Cause::Exit { code },
+        Kind::CompletedWithDenials(pb::CompletedWithDenials { denials }) => {
+            Cause::CompletedWithDenials { denials }
+        }
+        Kind::AgentFailed(pb::AgentFailed { reason, detail }) => Cause::AgentFailed {
+            reason: parse_fault(reason)?,
+            detail,
+        },
         Kind::Signal(signal) => Cause::Signal { signal },
         Kind::OutOfMemory(pb::OutOfMemory { limit_bytes }) => Cause::OutOfMemory { limit_bytes },
         Kind::TimedOut(timed) if timed.limit() == pb::TimeLimit::WallClock => Cause::TimedOut {

@@ -1,7 +1,8 @@
 //! From the model to the generated types: what goes out.
 
 use crate::agent::{
-    AgentRecord, AgentState, Cause, CleanupReport, Event, Limits, Outcome, Spec, Step, TimeLimit,
+    AgentRecord, AgentState, Cause, CleanupReport, Event, Fault, Limits, Outcome, Spec, Step,
+    TimeLimit, Usage,
 };
 use crate::ids::AgentId;
 use crate::proto::agent::v1 as pb;
@@ -55,6 +56,13 @@ impl From<&Cause> for pb::Cause {
     fn from(cause: &Cause) -> Self {
         let kind = match cause.clone() {
             Cause::Exit { code } => Kind::ExitCode(code),
+            Cause::CompletedWithDenials { denials } => {
+                Kind::CompletedWithDenials(pb::CompletedWithDenials { denials })
+            }
+            Cause::AgentFailed { reason, detail } => Kind::AgentFailed(pb::AgentFailed {
+                reason: pb::Fault::from(reason).into(),
+                detail,
+            }),
             Cause::Signal { signal } => Kind::Signal(signal),
             Cause::OutOfMemory { limit_bytes } => {
                 Kind::OutOfMemory(pb::OutOfMemory { limit_bytes })
@@ -71,6 +79,37 @@ impl From<&Cause> for pb::Cause {
             Cause::Drained => Kind::Drained(pb::Drained {}),
         };
         Self { kind: Some(kind) }
+    }
+}
+
+impl From<Fault> for pb::Fault {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Auth => Self::Auth,
+            Fault::RateLimit => Self::RateLimit,
+            Fault::Overloaded => Self::Overloaded,
+            Fault::Api => Self::Api,
+            Fault::Network => Self::Network,
+            Fault::MaxTurns => Self::MaxTurns,
+            Fault::Budget => Self::Budget,
+            Fault::Cancelled => Self::Cancelled,
+            Fault::StartFailed => Self::StartFailed,
+            Fault::Program => Self::Program,
+            Fault::Protocol => Self::Protocol,
+        }
+    }
+}
+
+impl From<Usage> for pb::Usage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+            cache_read_tokens: usage.cache_read_tokens,
+            cache_write_tokens: usage.cache_write_tokens,
+            cost_micros: usage.cost_micros,
+            turns: usage.turns,
+        }
     }
 }
 
@@ -142,6 +181,7 @@ impl From<&AgentRecord> for pb::Agent {
                 .map(String::from)
                 .unwrap_or_default(),
             command_id: record.command_id.to_string(),
+            usage: record.usage.map(Into::into),
         }
     }
 }
@@ -162,5 +202,6 @@ pub fn wire_event(event: &Event, sequence: u64, site: &str) -> pb::Event {
             .cleanup
             .as_ref()
             .map(|report| wire_report(report, &event.agent_id)),
+        usage: event.usage.map(Into::into),
     }
 }

@@ -238,7 +238,7 @@ fn cgroups() -> Result<Cgroups, String> {
 }
 
 /// What a test cannot do without: a failure where it is promised, a loud skip elsewhere.
-pub(super) fn needed<T>(what: &str, made: Result<T, String>) -> Option<T> {
+pub(crate) fn needed<T>(what: &str, made: Result<T, String>) -> Option<T> {
     match made {
         Ok(made) => Some(made),
         Err(why) if std::env::var_os("MOSAIC_CI").is_some_and(|set| set == "1") => {
@@ -257,7 +257,7 @@ pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Looks until it is so.
-pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < LONG, "never: {what}");
@@ -277,7 +277,7 @@ pub(super) fn holding(file: &str, bytes: &[u8]) -> Vec<i32> {
 }
 
 /// Every process with the agent's id in its environment.
-pub(super) fn bearing(agent: &AgentId) -> Vec<i32> {
+pub(crate) fn bearing(agent: &AgentId) -> Vec<i32> {
     holding("environ", format!("MOSAIC_AGENT_ID={agent}\0").as_bytes())
 }
 
