@@ -56,6 +56,10 @@ pub fn place_in(text: &str, offset: Option<usize>) -> String {
     })
 }
 
+/// What is said below our own lines unless `filter` asks for it: the client of Valkey warns at
+/// each of its tries, and the mirror that holds it says the same once.
+const QUIET: &str = "fred=off";
+
 /// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info`.
 ///
 /// A second call in one process changes nothing.
@@ -64,7 +68,7 @@ pub fn place_in(text: &str, offset: Option<usize>) -> String {
 /// If `filter` cannot be parsed.
 pub fn log(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_env_filter(EnvFilter::try_new(format!("{QUIET},{filter}"))?)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let set = match format {

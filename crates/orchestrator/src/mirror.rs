@@ -164,3 +164,6 @@ struct Live<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests;

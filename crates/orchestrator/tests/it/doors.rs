@@ -46,7 +46,7 @@ impl Door {
     }
 }
 
-async fn connect(socket: &Path) -> Channel {
+pub(crate) async fn connect(socket: &Path) -> Channel {
     let socket = socket.to_owned();
     let dial = move |_: Uri| {
         let socket = socket.clone();

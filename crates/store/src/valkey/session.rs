@@ -117,12 +117,9 @@ impl<'a> Session<'a> {
             return Ok(true);
         }
         let Mirror { store, view, .. } = self.mirror;
-        if position > *store.head().borrow() {
-            return Ok(false);
-        }
-        let Events { events, .. } = store.events(position - 1, 1).await?;
+        let Events { first_kept, events } = store.events(position - 1, 1).await?;
         let Some((_, event)) = events.iter().find(|(sequence, _)| *sequence == position) else {
-            return Ok(true);
+            return Ok(position < first_kept); // else it is ahead of us
         };
         let ours = match view.event(position, event) {
             Ok(told) => told.json,
