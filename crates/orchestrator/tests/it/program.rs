@@ -2,6 +2,7 @@
 //! its exit code.
 
 use mosaic_federation::identity::Identity;
+use mosaic_testkit::valkey::{AppendOnly, Server};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -113,6 +114,14 @@ fn a_valkey_that_is_away_is_a_warning_and_its_address_can_be_given_above_the_fil
         told.contains(&format!("valkey {url}: warning: cannot connect")),
         "{told}"
     );
+    if let Some(server) = Server::start(AppendOnly::No) {
+        let there = orchestrator(&config, &["--check-config", "--valkey", &server.url()]);
+        let told = text(&there.stdout);
+        assert!(
+            told.contains(&format!("valkey {}: works", server.url())),
+            "{told}"
+        );
+    }
     let wrong = orchestrator(
         &config,
         &["--check-config", "--valkey", "redis://:hunter2@x"],

@@ -82,9 +82,10 @@ impl<'a> Session<'a> {
             }
             self.outage.ended();
             tokio::select! {
+                biased; // an event that is there already comes before a stop
+                changed = head.changed() => if changed.is_err() { return Ok(()) },
                 () = self.stop.cancelled() => return Ok(()),
                 () = server.lost() => return Err(Fault::Closed),
-                changed = head.changed() => if changed.is_err() { return Ok(()) },
                 () = tokio::time::sleep(EVERY) => {
                     if sequence(&server.look().await?.id) != Some(position) {
                         return Err(Fault::Moved);
