@@ -11,6 +11,7 @@ mod crash;
 mod embedded;
 mod mirror;
 mod mirror_faults;
+mod mirror_history;
 mod mirror_stage;
 mod model;
 mod refusal;

@@ -1,5 +1,4 @@
-//! The mirror on a real server that is killed, stopped, emptied, or was never ours. Whatever
-//! happens, the stream ends as every event once and in order, and the keys as what is live.
+//! The mirror on a real server that is killed, stopped or emptied. Whatever happens, the stream ends as every event once and in order, and the keys as what is live.
 
 use crate::mirror_stage::{
     INDEX, Running, STREAM, change, copied, end, expected, live, shows, until,
@@ -17,8 +16,13 @@ async fn killed_in_mid_write(append_only: AppendOnly) {
     };
     let store = Arc::new(MemoryStore::new());
     let running = Running::start(&store, &server.url());
-    change(&*store, "ends while it is away", "queued").await;
+    change(&*store, "ends-meanwhile", "queued").await;
     change(&*store, "stays", "queued").await;
+    shows(
+        &server,
+        &[("ends-meanwhile", "queued"), ("stays", "queued")],
+    )
+    .await;
     for round in 0..3 {
         // A writer that neither waits for the server nor knows of it.
         let writer = {
@@ -39,7 +43,7 @@ async fn killed_in_mid_write(append_only: AppendOnly) {
         server.kill();
         writer.await.unwrap();
         if round == 1 {
-            end(&*store, "ends while it is away").await;
+            end(&*store, "ends-meanwhile").await;
         }
         server.run();
         assert_eq!(
@@ -78,6 +82,32 @@ async fn keys_are_rebuilt_after_a_crash_although_nothing_happens() {
     shows(&server, &[("a", "running")]).await;
     let gap = ("1-0".into(), r#"{"gap":[1,1]}"#.into());
     assert_eq!(copied(&server, &store).await, [gap]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_an_older_state_is_brought_forward() {
+    let Some(mut server) = Server::start(AppendOnly::No) else {
+        return;
+    };
+    let store = Arc::new(MemoryStore::new());
+    let running = Running::start(&store, &server.url());
+    change(&*store, "ended-since", "running").await;
+    change(&*store, "a", "queued").await;
+    let mut wanted = copied(&server, &store).await;
+    server.client().call(&["SAVE"]);
+    end(&*store, "ended-since").await;
+    change(&*store, "a", "running").await;
+    copied(&server, &store).await;
+    server.kill();
+    // Nothing but the rebuild can know now that it ended.
+    store.apply(vec![Write::ForgetEvents(4)]).await.unwrap();
+    server.run();
+    assert_eq!(server.client().stream(STREAM)[..2], wanted, "it is older");
+    shows(&server, &[("a", "running")]).await;
+    wanted.push(("4-0".into(), r#"{"gap":[3,4]}"#.into()));
+    wanted.extend(expected(&store).await);
+    assert_eq!(copied(&server, &store).await, wanted);
     running.stop().await;
 }
 
@@ -184,130 +214,6 @@ async fn a_script_from_another_position_is_refused_before_it_does_anything() {
     }
     assert_eq!(client.stream(STREAM), told);
     assert_eq!(live(&mut client), [("a".into(), "stopping".into())]);
-}
-
-#[tokio::test]
-async fn a_stream_of_another_history_is_written_anew_whichever_is_longer() {
-    let Some(server) = Server::start(AppendOnly::No) else {
-        return;
-    };
-    for (old, new) in [(5, 3), (3, 5), (4, 4)] {
-        let store = Arc::new(MemoryStore::new());
-        let running = Running::start(&store, &server.url());
-        for event in 0..old {
-            change(&*store, &format!("old{event}"), &format!("of {old}")).await;
-        }
-        copied(&server, &store).await;
-        running.stop().await;
-
-        let store = Arc::new(MemoryStore::new()); // the disk was lost
-        for event in 0..new {
-            change(&*store, "new", &format!("of {new} {event}")).await;
-        }
-        let running = Running::start(&store, &server.url());
-        let value = format!("of {new} {}", new - 1);
-        shows(&server, &[("new", &value)]).await;
-        assert_eq!(copied(&server, &store).await, expected(&store).await);
-        running.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_stream_that_somebody_else_wrote_to_is_written_anew() {
-    let Some(server) = Server::start(AppendOnly::No) else {
-        return;
-    };
-    let mut client = server.client();
-    let store = Arc::new(MemoryStore::new());
-    change(&*store, "a", "running").await;
-    // An id of their own, one like ours, ours with their text, and the last there can be.
-    for id in ["*", "7-0", "1-0", "18446744073709551615-0"] {
-        client.call(&["XADD", STREAM, id, "event", "theirs"]);
-        let running = Running::start(&store, &server.url());
-        shows(&server, &[("a", "running")]).await;
-        until("it is written anew", || client.stream(STREAM).len() == 1).await;
-        assert_eq!(copied(&server, &store).await, expected(&store).await);
-        running.stop().await;
-        client.call(&["FLUSHALL"]);
-    }
-}
-
-#[tokio::test]
-async fn what_was_forgotten_before_it_was_copied_is_told_as_a_gap() {
-    let Some(mut server) = Server::start(AppendOnly::Yes) else {
-        return;
-    };
-    let store = Arc::new(MemoryStore::new());
-    let running = Running::start(&store, &server.url());
-    change(&*store, "a", "1").await;
-    change(&*store, "a", "2").await;
-    let before = copied(&server, &store).await;
-    server.kill();
-    for value in 3..=8 {
-        change(&*store, "a", &value.to_string()).await;
-    }
-    store.apply(vec![Write::ForgetEvents(6)]).await.unwrap();
-    server.run();
-    let mut wanted = before;
-    wanted.push(("6-0".into(), r#"{"gap":[3,6]}"#.into()));
-    wanted.extend(expected(&store).await);
-    assert_eq!(copied(&server, &store).await, wanted);
-    running.stop().await;
-
-    // All of it: the gap is the last entry, and the next life takes it for what it is.
-    change(&*store, "a", "9").await;
-    store.apply(vec![Write::ForgetEvents(9)]).await.unwrap();
-    for _ in 0..2 {
-        let running = Running::start(&store, &server.url());
-        let last = copied(&server, &store).await.pop().unwrap();
-        assert_eq!(last, ("9-0".into(), r#"{"gap":[9,9]}"#.into()));
-        running.stop().await;
-    }
-    assert_eq!(server.client().stream(STREAM).len(), wanted.len() + 1);
-}
-
-#[tokio::test]
-async fn an_event_that_cannot_be_read_is_a_gap_and_holds_up_nothing() {
-    let Some(server) = Server::start(AppendOnly::No) else {
-        return;
-    };
-    let store = Arc::new(MemoryStore::new());
-    store
-        .apply(vec![Write::Append(b"?".to_vec())])
-        .await
-        .unwrap();
-    for _ in 0..2 {
-        let running = Running::start(&store, &server.url());
-        let told = copied(&server, &store).await;
-        assert_eq!(told, [("1-0".into(), r#"{"gap":[1,1]}"#.into())]);
-        running.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_key_of_the_wrong_type_is_left_alone_until_somebody_removes_it() {
-    for key in [STREAM, INDEX] {
-        let Some(server) = Server::start(AppendOnly::No) else {
-            return;
-        };
-        let mut client = server.client();
-        client.call(&["SET", key, "somebody's"]);
-        let store = Arc::new(MemoryStore::new());
-        change(&*store, "a", "running").await;
-        let running = Running::start(&store, &server.url());
-        until("it was tried", || {
-            client
-                .call(&["INFO", "errorstats"])
-                .text()
-                .contains("WRONGTYPE")
-        })
-        .await;
-        assert_eq!(client.call(&["GET", key]).text(), "somebody's");
-        client.call(&["DEL", key]);
-        assert_eq!(copied(&server, &store).await, expected(&store).await);
-        shows(&server, &[("a", "running")]).await;
-        running.stop().await;
-    }
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ impl View for PlainView {
 
 /// Makes a row live, or changes it, and tells.
 pub(crate) async fn change(store: &dyn StateStore, row: &str, value: &str) -> u64 {
+    assert!(!row.contains(' '), "an event is `row kind`");
     let put = Write::Put(Table::Agents, row.to_owned(), value.as_bytes().to_vec());
     let event = Write::Append(format!("{row} {value}").into_bytes());
     store.apply(vec![put, event]).await.unwrap()[0]
