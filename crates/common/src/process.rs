@@ -56,6 +56,10 @@ pub fn place_in(text: &str, offset: Option<usize>) -> String {
     })
 }
 
+/// Who is silent unless a filter names it: the client of Valkey warns at each of its tries, and
+/// the mirror that holds it says the same once.
+const QUIET: &str = "fred";
+
 /// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info`.
 ///
 /// A second call in one process changes nothing.
@@ -64,7 +68,7 @@ pub fn place_in(text: &str, offset: Option<usize>) -> String {
 /// If `filter` cannot be parsed.
 pub fn log(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_env_filter(env_filter(filter)?)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let set = match format {
@@ -73,6 +77,14 @@ pub fn log(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::fi
     };
     drop(set); // an error says only that a subscriber is there already
     Ok(())
+}
+
+fn env_filter(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    let parsed = EnvFilter::try_new(filter)?;
+    if filter.contains(QUIET) {
+        return Ok(parsed);
+    }
+    Ok(parsed.add_directive(format!("{QUIET}=off").parse()?))
 }
 
 /// Waits for SIGTERM or SIGINT.
@@ -87,4 +99,26 @@ pub async fn stop_signal() -> std::io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_of_valkey_is_silent_unless_it_is_asked_for() {
+        for (filter, told) in [
+            ("info", "fred=off,info"),
+            ("orchestrator=debug", "fred=off,orchestrator=debug"),
+            ("info,fred=debug", "fred=debug,info"),
+        ] {
+            let parsed = env_filter(filter).unwrap().to_string();
+            let mut parts: Vec<_> = parsed.split(',').collect();
+            parts.sort_unstable();
+            let mut wanted: Vec<_> = told.split(',').collect();
+            wanted.sort_unstable();
+            assert_eq!(parts, wanted, "{filter}");
+        }
+        assert!(env_filter("orchestrator=loud").is_err());
+    }
 }

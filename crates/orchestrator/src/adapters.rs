@@ -2,6 +2,7 @@
 
 use crate::config::{Config, SandboxName};
 use crate::folders::Folders;
+use crate::mirror::AgentView;
 use crate::sandbox::Sandbox;
 use crate::sandbox::bubblewrap::{self, Bubblewrap};
 use crate::sandbox::cgroup::Cgroups;
@@ -11,6 +12,8 @@ use crate::sandbox::supervise::supervisor;
 use crate::sandboxes::Sandboxes;
 use crate::worktrees::{Error, GitWorktrees, Worktrees};
 use mosaic_common::{Alias, Clock};
+use mosaic_store::StateStore;
+use mosaic_store::valkey::Mirror;
 use std::sync::Arc;
 
 /// The data folder's layout, with the uids that agents of a root spoke get.
@@ -30,6 +33,20 @@ pub(crate) fn worktrees(
         clock,
         config.repositories.clone(),
     )?))
+}
+
+/// The copy in Valkey, where there is to be one.
+pub(crate) fn mirror(config: &Config, store: Arc<dyn StateStore>) -> Option<Mirror> {
+    let valkey = config.valkey.as_ref()?;
+    let site = config.name.clone();
+    Some(Mirror {
+        store,
+        name: site.to_string(),
+        view: Arc::new(AgentView { site }),
+        address: valkey.url.clone(),
+        credentials: valkey.credentials(),
+        keep: config.retention.events,
+    })
 }
 
 /// The sandboxes that the configuration allows, each tried before it is offered. `owner` is the

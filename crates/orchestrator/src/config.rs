@@ -7,7 +7,7 @@ mod parts;
 pub use flags::Flags;
 pub use mosaic_common::process::Log;
 use mosaic_common::process::place_in;
-pub use parts::{Capacity, Docker, Retention, Times, Uids};
+pub use parts::{Capacity, Docker, Retention, Times, Uids, Valkey};
 
 use crate::profile::Profile;
 use crate::worktrees::Repository;
@@ -55,6 +55,8 @@ pub struct Config {
     /// How much is kept.
     #[serde(default)]
     pub retention: Retention,
+    /// Where live agents and events are copied to. Absent: nowhere.
+    pub valkey: Option<Valkey>,
     /// The uids that agents of a root spoke get.
     #[serde(default)]
     pub uids: Uids,
@@ -195,6 +197,9 @@ impl Config {
         }
         if self.capacity.running == 0 {
             return value("capacity.running".into(), "must be at least 1".into());
+        }
+        if let Some(Err(problem)) = self.valkey.as_ref().map(Valkey::check) {
+            return value("valkey".into(), problem.into());
         }
         if !self.data.is_absolute() {
             return value(

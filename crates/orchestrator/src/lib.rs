@@ -13,6 +13,7 @@ pub mod killswitch;
 pub mod lifecycle;
 pub mod listener;
 pub mod local_audit;
+pub mod mirror;
 pub mod output;
 pub mod profile;
 mod program;

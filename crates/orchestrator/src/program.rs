@@ -4,9 +4,10 @@ use crate::config::{Config, Flags};
 use crate::{Spoke, adapters};
 use anyhow::{Context, Result};
 use clap::Parser;
-use mosaic_common::process;
+use mosaic_common::{in_full, process};
 use mosaic_federation::connection;
 use mosaic_federation::identity::Identity;
+use mosaic_store::valkey;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -82,9 +83,16 @@ async fn check(config: &Config) -> Result<()> {
             .secret_values()
             .with_context(|| format!("profiles.{name}"))?;
     }
+    if let Some(valkey) = &config.valkey {
+        valkey
+            .credentials()
+            .password()
+            .context("valkey.password_file")?;
+    }
     let folders = adapters::folders(config);
     folders.create().context("data")?;
     let sandboxes = adapters::sandboxes(config, &folders, &identity.id).await;
+    let mirror = reached(config).await;
     let mut out = std::io::stdout().lock();
     writeln!(out, "site {}: spoke {}", config.name, identity.id)?;
     writeln!(
@@ -101,6 +109,9 @@ async fn check(config: &Config) -> Result<()> {
             peer.state.as_str()
         )?;
     }
+    if let Some(line) = mirror {
+        writeln!(out, "{line}")?;
+    }
     for sandbox in sandboxes.usable() {
         writeln!(out, "sandbox {}: works", sandbox.name())?;
     }
@@ -112,4 +123,14 @@ async fn check(config: &Config) -> Result<()> {
         "sandboxes: none works here"
     );
     Ok(())
+}
+
+/// Whether Valkey can be reached now. It need not be: the spoke runs without it.
+async fn reached(config: &Config) -> Option<String> {
+    let settings = config.valkey.as_ref()?;
+    let url = &settings.url;
+    Some(match valkey::reach(url, &settings.credentials()).await {
+        Ok(()) => format!("valkey {url}: works"),
+        Err(error) => format!("valkey {url}: warning: {}", in_full(error.as_ref())),
+    })
 }

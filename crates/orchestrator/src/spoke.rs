@@ -135,6 +135,9 @@ impl Spoke {
             tokio::spawn(serve::local(local, local_agents, operator, stop.clone())),
             tokio::spawn(until(stop.clone(), keeper)),
         ];
+        if let Some(mirror) = adapters::mirror(&config, store.clone()) {
+            serving.push(tokio::spawn(mirror.run(stop.clone())));
+        }
         let listen = federation.as_ref().map(Listener::address);
         if let Some(listener) = federation {
             let execute = Arc::new(HubCommands::new(requests));

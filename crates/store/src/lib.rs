@@ -2,13 +2,15 @@
 //!
 //! [`StateStore`] is the seam. A spoke always has the embedded store (SQLite, fsynced);
 //! it is the truth about intent. What exists is asked of the machine, never of the store.
-//! [`MemoryStore`] is the fake for tests; one contract suite runs on both.
+//! [`MemoryStore`] is the fake for tests; one contract suite runs on both. A [`valkey::Mirror`]
+//! copies what other programs may see of a store; nothing is ever read back from it.
 
 mod embedded;
 mod error;
 mod memory;
 pub mod retention;
 mod table;
+pub mod valkey;
 
 pub use embedded::{EmbeddedStore, Freshness, Reader};
 pub use error::{Cause, Error};

@@ -1,7 +1,9 @@
-//! For tests only: fakes that are stricter than the real thing, and a clock that is set by hand.
+//! For tests only: fakes that are stricter than the real thing, a clock that is set by hand, and
+//! a real Valkey server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test kit may: a panic is a failed test
 
 pub mod clock;
 pub mod sandbox;
+pub mod valkey;
 pub mod worktrees;

@@ -1,6 +1,6 @@
 //! The command line of `orchestrator`: where the file is, and what to set above it.
 
-use super::{Config, ConfigError, SandboxName};
+use super::{Config, ConfigError, SandboxName, Valkey};
 use mosaic_common::process::LogFormat;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -27,6 +27,10 @@ pub struct Flags {
     /// Instead of `sandboxes` in the file.
     #[arg(long, env = "MOSAIC_SPOKE_SANDBOXES", value_delimiter = ',')]
     pub sandboxes: Option<Vec<SandboxName>>,
+    /// Instead of `valkey.url` in the file.
+    // Text here: clap would repeat what it cannot parse, and a password may be in it.
+    #[arg(long, env = "MOSAIC_VALKEY_URL", hide_env_values = true)]
+    pub valkey: Option<String>,
     /// Instead of `log.format` in the file: text or json.
     #[arg(long, env = "MOSAIC_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -55,6 +59,16 @@ impl Flags {
         config.listen = over.listen.or(config.listen);
         config.socket = over.socket.or(config.socket);
         config.sandboxes = over.sandboxes.unwrap_or(config.sandboxes);
+        if let Some(text) = over.valkey {
+            let url = text.parse().map_err(|error| ConfigError::Value {
+                field: "valkey.url".to_owned(),
+                problem: format!("{error}"),
+            })?;
+            match &mut config.valkey {
+                Some(valkey) => valkey.url = url,
+                none => *none = Some(Valkey::at(url)),
+            }
+        }
         config.log.format = over.log_format.unwrap_or(config.log.format);
         config.log.filter = over.log_filter.unwrap_or(config.log.filter);
         config.check()?;

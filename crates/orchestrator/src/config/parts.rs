@@ -1,6 +1,7 @@
-//! The tables of the file that are numbers and their reasons.
+//! The smaller tables of the file.
 
-use serde::Deserialize;
+use mosaic_store::valkey::{Address, Credentials};
+use serde::{Deserialize, Deserializer, de::Error};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,4 +132,56 @@ impl Default for Docker {
             runtime: None,
         }
     }
+}
+
+/// Where live agents and events are copied to, for other programs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Valkey {
+    /// The server.
+    #[serde(deserialize_with = "address")]
+    pub url: Address,
+    /// The user; without one: the server's default user.
+    username: Option<String>,
+    /// The file that holds the password. Read anew for each connection.
+    password_file: Option<PathBuf>,
+}
+
+impl Valkey {
+    /// A server that wants no password.
+    #[must_use]
+    pub fn at(url: Address) -> Self {
+        Self {
+            url,
+            username: None,
+            password_file: None,
+        }
+    }
+
+    /// As whom to connect.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        Credentials {
+            username: self.username.clone(),
+            password_file: self.password_file.clone(),
+        }
+    }
+
+    /// Checks what one value says of another.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match (&self.username, &self.password_file) {
+            (Some(_), None) => Err("a username needs a password_file"),
+            (Some(_) | None, Some(_)) | (None, None) => Ok(()),
+        }
+    }
+}
+
+/// An address, without ever repeating what was written: there may be a password in it.
+fn address<'de, D: Deserializer<'de>>(value: D) -> Result<Address, D::Error> {
+    let text = String::deserialize(value)?;
+    text.parse()
+        .map_err(|error| D::Error::custom(format!("url {error}")))
 }

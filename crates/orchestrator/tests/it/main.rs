@@ -8,6 +8,7 @@ mod doors;
 mod examples;
 mod killswitch;
 mod lifecycle;
+mod mirror;
 mod program;
 mod sandbox;
 mod stage;

@@ -2,6 +2,7 @@
 //! its exit code.
 
 use mosaic_federation::identity::Identity;
+use mosaic_testkit::valkey::{AppendOnly, Server};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -76,6 +77,21 @@ fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
         ),
         ("[repositories.'a/b']\npath = '/x'\n", "a name"),
         (secret, "KEY"),
+        ("[valkey]\n", "url"),
+        ("[valkey]\nurl = 'http://cache'\n", "redis://"),
+        (
+            "[valkey]\nurl = 'redis://:hunter2@cache'\n",
+            "password_file",
+        ),
+        (
+            "[valkey]\nurl = 'redis://cache'\nusername = 'mosaic'\n",
+            "valkey: a username needs",
+        ),
+        (
+            "[valkey]\nurl = 'redis://cache'\npassword_file = '/nowhere'\n",
+            "valkey.password_file",
+        ),
+        ("[valkey]\nurl = 'redis://cache'\nprefix = 'x'\n", "prefix"),
     ];
     for (lines, place_of_fault) in table {
         let (_folder, config) = place(lines);
@@ -87,7 +103,37 @@ fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
             !told.contains("user:secret") || lines.contains("user:secret"),
             "{told}"
         );
+        assert!(!told.contains("hunter2"), "{told}");
     }
+}
+
+#[test]
+fn a_valkey_that_is_away_is_a_warning_and_its_address_can_be_given_above_the_file() {
+    let (_folder, config) = place("");
+    let url = "redis://127.0.0.1:1/0"; // nobody listens on a privileged port that is not assigned
+    let checked = orchestrator(&config, &["--check-config", "--valkey", url]);
+    let told = text(&checked.stdout);
+    assert!(checked.status.success(), "{told}");
+    assert!(
+        told.contains(&format!("valkey {url}: warning: cannot connect")),
+        "{told}"
+    );
+    if let Some(server) = Server::start(AppendOnly::No) {
+        let there = orchestrator(&config, &["--check-config", "--valkey", &server.url()]);
+        let told = text(&there.stdout);
+        assert!(
+            told.contains(&format!("valkey {}: works", server.url())),
+            "{told}"
+        );
+    }
+    let wrong = orchestrator(
+        &config,
+        &["--check-config", "--valkey", "redis://:hunter2@x"],
+    );
+    assert_eq!(wrong.status.code(), Some(2));
+    let told = text(&wrong.stderr);
+    assert!(told.contains("valkey.url"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[test]

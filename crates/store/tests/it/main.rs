@@ -1,4 +1,5 @@
-//! The store's integration tests: one contract on both stores, and what only a file can do.
+//! The store's integration tests: one contract on both stores, what only a file can do, and the
+//! mirror on a real Valkey server.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +9,10 @@
 mod contract;
 mod crash;
 mod embedded;
+mod mirror;
+mod mirror_faults;
+mod mirror_history;
+mod mirror_stage;
 mod model;
 mod refusal;
 mod writes;
