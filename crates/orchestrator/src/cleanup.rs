@@ -50,9 +50,10 @@ async fn stop(sandboxes: &Sandboxes, record: &AgentRecord, grace: Duration) -> (
     let sandbox = match sandboxes.get(record.spec.sandbox.as_ref()) {
         Ok(sandbox) => sandbox,
         Err(why) if is_forbidden(sandboxes, record) => {
-            let death = match record.started {
-                None => Death::Proved,
-                Some(_) => Death::Unknowable,
+            let death = if record.started.is_none() || record.state.is_final() {
+                Death::Proved // it never ran, or was seen dead before
+            } else {
+                Death::Unknowable
             };
             return (Step::skipped(why.message), death);
         }

@@ -4,6 +4,7 @@
 
 mod claude;
 mod cleanup;
+mod cleanup_real;
 mod doors;
 mod examples;
 mod killswitch;
@@ -11,6 +12,7 @@ mod lifecycle;
 mod mirror;
 mod program;
 mod sandbox;
+mod site;
 mod stage;
 mod worktrees_add;
 mod worktrees_hostile;
