@@ -13,6 +13,7 @@ mod tale;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::image::ImageArgs;
 use acts::acts;
 use anyhow::Context;
 use cast::Cast;
@@ -29,9 +30,11 @@ const BOUND: Duration = Duration::from_secs(60);
 /// How to play the demo.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// Where agents live: bubblewrap or process. Default: bubblewrap where it works.
+    /// Where agents live: docker, bubblewrap or process. Default: the first of them that works.
     #[arg(long)]
     sandbox: Option<SandboxName>,
+    #[command(flatten)]
+    image: ImageArgs,
     /// Keep the demo's folder, to look around in.
     #[arg(long)]
     keep: bool,
@@ -62,7 +65,7 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<Exit, Failure> {
 async fn play(args: &DemoArgs, tale: &mut Tale) -> anyhow::Result<()> {
     let began = Instant::now();
     tale.title("Mosaic: one hub, two sites, and agents that leave nothing behind");
-    let scene = Scene::set(args.sandbox)
+    let scene = Scene::set(args.sandbox, &args.image.docker())
         .await
         .context("cannot set the scene")?;
     tale.say(&format!(

@@ -1,5 +1,5 @@
 //! Counts what a spoke has on this machine, without asking the spoke: processes, namespaces,
-//! folders, refs, and the store opened read-only. It changes nothing.
+//! containers, folders, refs, and the store opened read-only. It changes nothing.
 
 mod processes;
 
@@ -18,7 +18,7 @@ use std::process::Command;
 pub(crate) struct Inventory {
     /// Agents' folders, each with its private repository and worktree.
     pub(crate) worktrees: usize,
-    /// Supervisors' folders: one for each sandbox.
+    /// Supervisors' folders and containers: one for each sandbox.
     pub(crate) sandboxes: usize,
     /// Processes that belong to an agent, wherever they went.
     pub(crate) processes: usize,
@@ -38,14 +38,14 @@ pub(crate) struct Inventory {
 
 impl Inventory {
     /// Takes stock of a spoke's data folder and of this machine's processes.
-    pub(crate) async fn take(data: &Path) -> Result<Self> {
+    pub(crate) async fn take(data: &Path, docker: &Path) -> Result<Self> {
         let records = records(data).await.context("cannot read the store")?;
         let ids: BTreeSet<AgentId> = records.iter().map(|record| record.id().clone()).collect();
         let (processes, namespaces) = processes::of(&ids)?;
         let (rescue_refs, broken_refs) = rescued(&data.join("results"))?;
         Ok(Self {
             worktrees: entries(&data.join("agents"))?,
-            sandboxes: entries(&data.join("run"))?,
+            sandboxes: entries(&data.join("run"))? + containers(data, docker).await?,
             processes,
             namespaces,
             pins: refs(&data.join("cache"), "refs/mosaic/bases/")?.len(),
@@ -110,6 +110,17 @@ async fn records(data: &Path) -> Result<Vec<AgentRecord>> {
                     .with_context(|| format!("the row of {}", row.key))?,
             );
         }
+    }
+}
+
+/// How many containers the spoke has, if there is an engine.
+async fn containers(data: &Path, docker: &Path) -> Result<usize> {
+    if !docker.exists() {
+        return Ok(0);
+    }
+    match orchestrator::sandbox::docker::agents_of(docker, data).await {
+        Ok(agents) => Ok(agents.len()),
+        Err(why) => anyhow::bail!("the engine at {} cannot be asked: {why}", docker.display()),
     }
 }
 

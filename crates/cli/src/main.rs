@@ -11,6 +11,7 @@ mod exit;
 mod failure;
 mod follow;
 mod hint;
+mod image;
 mod inventory;
 mod json;
 mod quantity;

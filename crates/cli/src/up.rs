@@ -7,6 +7,7 @@ use crate::commands::Context;
 use crate::console::Paint;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::image::ImageArgs;
 use crate::target::ClientFile;
 use anyhow::Context as _;
 use federation_gateway::tokens::{Role, Tokens};
@@ -15,7 +16,7 @@ use mosaic_common::Alias;
 use mosaic_common::process::{self, LogFormat};
 use mosaic_federation::identity::Identity;
 use orchestrator::Spoke;
-use orchestrator::config::{Config as SpokeConfig, SandboxName};
+use orchestrator::config::{Config as SpokeConfig, Docker, SandboxName};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -30,9 +31,12 @@ pub(crate) struct UpArgs {
     /// A repository that agents may work on; may be given again
     #[arg(long, value_name = "NAME=PATH", value_parser = repository)]
     repo: Vec<(Alias, PathBuf)>,
-    /// Where agents live; `process` isolates nothing and has to be asked for
-    #[arg(long, value_name = "NAME", default_value = "bubblewrap")]
-    sandbox: SandboxName,
+    /// Where agents live. Default: docker where an engine has the image, else bubblewrap; `process`
+    /// isolates nothing and has to be asked for
+    #[arg(long, value_name = "NAME")]
+    sandbox: Option<SandboxName>,
+    #[command(flatten)]
+    image: ImageArgs,
     /// Where the hub listens for clients, on this machine only
     #[arg(long, value_name = "PORT", default_value_t = 7600)]
     port: u16,
@@ -121,7 +125,8 @@ fn greet(place: &Place, spoke: &Spoke, hub: &Hub) {
 /// Everything that `up` keeps, in one folder.
 struct Place {
     data: PathBuf,
-    sandbox: SandboxName,
+    sandboxes: Vec<&'static str>,
+    docker: Docker,
     repositories: Vec<(Alias, PathBuf)>,
 }
 
@@ -147,7 +152,14 @@ impl Place {
             .create(data.join("spoke"))?;
         let place = Self {
             data: data.to_owned(),
-            sandbox: args.sandbox,
+            sandboxes: match args.sandbox {
+                Some(sandbox) => vec![sandbox.as_str()],
+                None => vec![
+                    SandboxName::Docker.as_str(),
+                    SandboxName::Bubblewrap.as_str(),
+                ],
+            },
+            docker: args.image.docker(),
             repositories: args.repo.clone(),
         };
         place.connections()?;
@@ -166,12 +178,9 @@ impl Place {
             "[[connection]]\nid = \"local\"\nepoch = 1\nstate = \"active\"\nhub = \"{}\"\nsigning_key = \"{}\"\n\
              tls_key = \"{}\"\n[connection.grant]\n\
              commands = [\"spawn\", \"status\", \"list\", \"kill\", \"kill_all\", \"release\", \"watch\", \"logs\", \"result\"]\n\
-             repositories = {names:?}\nprofiles = [\"command\"]\nsandboxes = [\"{}\"]\nmax_agents = 64\n\
+             repositories = {names:?}\nprofiles = [\"command\"]\nsandboxes = {:?}\nmax_agents = 64\n\
              commands_per_minute = 6000\n",
-            hub.id,
-            hub.signing_key,
-            hub.tls_key,
-            self.sandbox.as_str(),
+            hub.id, hub.signing_key, hub.tls_key, self.sandboxes,
         );
         Ok(fs::write(self.data.join("spoke/connections.toml"), text)?)
     }
@@ -189,10 +198,12 @@ impl Place {
 
     fn spoke(&self) -> anyhow::Result<SpokeConfig> {
         let mut text = format!(
-            "name = \"local\"\ndata = {:?}\nlisten = \"127.0.0.1:0\"\nsandboxes = [\"{}\"]\n\
-             default_profile = \"command\"\n[profiles.command]\nkind = \"command\"\nargv = [\"/bin/sh\"]\n",
+            "name = \"local\"\ndata = {:?}\nlisten = \"127.0.0.1:0\"\nsandboxes = {:?}\n\
+             default_profile = \"command\"\n[docker]\nimage = {:?}\npull = {}\n[profiles.command]\nkind = \"command\"\nargv = [\"/bin/sh\"]\n",
             self.data.join("spoke"),
-            self.sandbox.as_str()
+            self.sandboxes,
+            self.docker.image,
+            self.docker.pull
         );
         for (name, path) in &self.repositories {
             text.push_str(&format!("[repositories.\"{name}\"]\npath = {path:?}\n"));

@@ -5,11 +5,12 @@ use crate::folders::Folders;
 use crate::sandbox::Sandbox;
 use crate::sandbox::bubblewrap::{self, Bubblewrap};
 use crate::sandbox::cgroup::Cgroups;
+use crate::sandbox::docker::Docker;
 use crate::sandbox::process::ProcessSandbox;
 use crate::sandbox::supervise::supervisor;
 use crate::sandboxes::Sandboxes;
 use crate::worktrees::{Error, GitWorktrees, Worktrees};
-use mosaic_common::Clock;
+use mosaic_common::{Alias, Clock};
 use std::sync::Arc;
 
 /// The data folder's layout, with the uids that agents of a root spoke get.
@@ -31,8 +32,9 @@ pub(crate) fn worktrees(
     )?))
 }
 
-/// The sandboxes that the configuration allows, each tried before it is offered.
-pub(crate) async fn sandboxes(config: &Config, folders: &Folders) -> Sandboxes {
+/// The sandboxes that the configuration allows, each tried before it is offered. `owner` is the
+/// spoke's id.
+pub(crate) async fn sandboxes(config: &Config, folders: &Folders, owner: &Alias) -> Sandboxes {
     let cgroups = match Cgroups::detect(&config.name) {
         Ok(cgroups) => Some(cgroups),
         Err(why) => {
@@ -45,9 +47,18 @@ pub(crate) async fn sandboxes(config: &Config, folders: &Folders) -> Sandboxes {
         Err(error) => return Sandboxes::default().without("supervisor", error.to_string()),
     };
     let mut sandboxes = Sandboxes::default();
+    if !config.docker.enabled
+        && let Ok(name) = SandboxName::Docker.as_str().parse()
+    {
+        sandboxes = sandboxes.forbidding(name);
+    }
     for name in &config.sandboxes {
         let (cgroups, program) = (cgroups.clone(), program.clone());
         let made: Result<Arc<dyn Sandbox>, String> = match name {
+            SandboxName::Docker if !config.docker.enabled => continue,
+            SandboxName::Docker => Docker::probe(owner, &config.docker, folders, program)
+                .await
+                .map(|sandbox| Arc::new(sandbox) as _),
             SandboxName::Bubblewrap => Bubblewrap::probe(folders, cgroups, program)
                 .await
                 .map(|sandbox| Arc::new(sandbox) as _),
@@ -58,10 +69,42 @@ pub(crate) async fn sandboxes(config: &Config, folders: &Folders) -> Sandboxes {
         };
         sandboxes = match made {
             Ok(sandbox) => sandboxes.with(sandbox),
-            Err(why) => sandboxes.without(name.as_str(), why),
+            Err(why) => {
+                tracing::warn!(sandbox = name.as_str(), %why, "a sandbox cannot be used here");
+                sandboxes.without(name.as_str(), why)
+            }
         };
     }
     sandboxes
+}
+
+/// Whether the engine works on this machine, for a data folder below `folder`. Fetches the image
+/// if the settings say so.
+///
+/// # Errors
+/// Why not, for people.
+pub async fn docker_works(
+    folder: &std::path::Path,
+    settings: &crate::config::Docker,
+) -> Result<(), String> {
+    let probe = folder.join("probe");
+    let folders = Folders::new(&probe);
+    let owner = "probe".parse().map_err(|error| format!("{error}"))?;
+    let tried = match installed(&folders) {
+        Ok(program) => Docker::probe(&owner, settings, &folders, program)
+            .await
+            .map(drop),
+        Err(why) => Err(why),
+    };
+    drop(std::fs::remove_dir_all(&probe)); // only what was made here
+    tried
+}
+
+fn installed(folders: &Folders) -> Result<std::path::PathBuf, String> {
+    folders
+        .create()
+        .map_err(|error| mosaic_common::in_full(&error))?;
+    supervisor::install(folders).map_err(|error| error.to_string())
 }
 
 /// Whether bubblewrap works on this machine, for a data folder below `folder`.
@@ -71,13 +114,8 @@ pub(crate) async fn sandboxes(config: &Config, folders: &Folders) -> Sandboxes {
 pub fn bubblewrap_works(folder: &std::path::Path) -> Result<(), String> {
     let probe = folder.join("probe");
     let folders = Folders::new(&probe);
-    let tried = folders
-        .create()
-        .map_err(|error| mosaic_common::in_full(&error))
-        .and_then(|()| {
-            let program = supervisor::install(&folders).map_err(|error| error.to_string())?;
-            bubblewrap::try_out(&probe, folders.first_owner(), &program).map(drop)
-        });
+    let tried = installed(&folders)
+        .and_then(|program| bubblewrap::try_out(&probe, folders.first_owner(), &program).map(drop));
     drop(std::fs::remove_dir_all(&probe)); // only what was made here
     tried
 }

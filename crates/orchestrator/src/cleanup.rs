@@ -7,7 +7,8 @@
 //! # Guarantees
 //! Best effort: a step that fails is reported and the others go on, but for two that would
 //! destroy work: the worktree stays while its work is not rescued, and while something that
-//! writes to it may be alive. "Already gone" is success, so it may be called again until
+//! writes to it may be alive. What ran in a sandbox that the operator has forbidden since is not
+//! looked for, and ends as lost. "Already gone" is success, so it may be called again until
 //! nothing fails. The agent's state becomes final only when it was seen dead.
 
 use crate::journal::Journal;
@@ -41,11 +42,20 @@ enum Death {
     Proved,
     /// Some may.
     Unproved,
+    /// Nobody may look: the operator has forbidden the sandbox it was in.
+    Unknowable,
 }
 
 async fn stop(sandboxes: &Sandboxes, record: &AgentRecord, grace: Duration) -> (Step, Death) {
     let sandbox = match sandboxes.get(record.spec.sandbox.as_ref()) {
         Ok(sandbox) => sandbox,
+        Err(why) if is_forbidden(sandboxes, record) => {
+            let death = match record.started {
+                None => Death::Proved,
+                Some(_) => Death::Unknowable,
+            };
+            return (Step::skipped(why.message), death);
+        }
         Err(why) => return (Step::failed(why.message), Death::Unproved),
     };
     match sandbox.remove(record.id(), grace).await {
@@ -59,6 +69,11 @@ async fn stop(sandboxes: &Sandboxes, record: &AgentRecord, grace: Duration) -> (
         }
         Err(error) => (failed("sandbox", record, &error), Death::Proved),
     }
+}
+
+fn is_forbidden(sandboxes: &Sandboxes, record: &AgentRecord) -> bool {
+    let sandbox = record.spec.sandbox.as_ref();
+    sandbox.is_some_and(|name| sandboxes.is_forbidden(name))
 }
 
 async fn save(worktrees: &dyn Worktrees, record: &AgentRecord) -> (Step, Option<Rescue>) {
@@ -166,7 +181,12 @@ async fn archive(
         cleanup: Some(report),
         ..record.clone()
     };
-    if let (Some(cause), Death::Proved) = (&after.cause, death) {
+    if death == Death::Unknowable {
+        // Nobody saw it dead, so nothing better than this may be said of it.
+        let detail = "it was in a sandbox that the configuration disables".to_owned();
+        after.cause = Some(Cause::Lost { detail });
+    }
+    if let (Some(cause), Death::Proved | Death::Unknowable) = (&after.cause, death) {
         after.state = cause.state();
         after.ended = after.ended.or(Some(now));
     }

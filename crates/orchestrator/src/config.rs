@@ -7,7 +7,7 @@ mod parts;
 pub use flags::Flags;
 pub use mosaic_common::process::Log;
 use mosaic_common::process::place_in;
-pub use parts::{Capacity, Retention, Times, Uids};
+pub use parts::{Capacity, Docker, Retention, Times, Uids};
 
 use crate::profile::Profile;
 use crate::worktrees::Repository;
@@ -37,6 +37,9 @@ pub struct Config {
     /// Sandboxes that may be used, the first that works being the default.
     #[serde(default = "default_sandboxes")]
     pub sandboxes: Vec<SandboxName>,
+    /// The container engine, where `sandboxes` names it.
+    #[serde(default)]
+    pub docker: Docker,
     /// How many agents.
     #[serde(default)]
     pub capacity: Capacity,
@@ -70,6 +73,8 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum SandboxName {
+    /// Containers, by Docker's engine.
+    Docker,
     /// Namespaces, by bubblewrap.
     Bubblewrap,
     /// No isolation.
@@ -81,6 +86,7 @@ impl SandboxName {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Docker => "docker",
             Self::Bubblewrap => "bubblewrap",
             Self::Process => "process",
         }
@@ -88,7 +94,7 @@ impl SandboxName {
 }
 
 fn default_sandboxes() -> Vec<SandboxName> {
-    vec![SandboxName::Bubblewrap]
+    vec![SandboxName::Docker, SandboxName::Bubblewrap]
 }
 
 /// Enough for a build, and nothing that a small machine dies of.
@@ -166,8 +172,20 @@ impl Config {
         if self.sandboxes.is_empty() {
             return value(
                 "sandboxes".into(),
-                "name at least one: bubblewrap or process".into(),
+                "name at least one: docker, bubblewrap or process".into(),
             );
+        }
+        if self.sandboxes == [SandboxName::Docker] && !self.docker.enabled {
+            return value(
+                "sandboxes".into(),
+                "docker alone is named, and docker.enabled is false".into(),
+            );
+        }
+        if !self.docker.socket.is_absolute() {
+            return value("docker.socket".into(), "must be an absolute path".into());
+        }
+        if self.docker.image.is_empty() {
+            return value("docker.image".into(), "must name an image".into());
         }
         if self.capacity.running == 0 {
             return value("capacity.running".into(), "must be at least 1".into());

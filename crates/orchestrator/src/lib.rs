@@ -25,7 +25,7 @@ mod spoke;
 mod turns;
 pub mod worktrees;
 
-pub use adapters::bubblewrap_works;
+pub use adapters::{bubblewrap_works, docker_works};
 pub use program::main_with;
 pub use sandbox::supervise;
 pub use spoke::{Spoke, StartError};

@@ -10,7 +10,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path, time::Duration};
 
 mod writer;
 
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Kept, Writer};
 
 /// The first bytes of a file; the last one is the version.
 const MAGIC: &[u8; 8] = b"mosaic\x01\x01";

@@ -49,6 +49,8 @@ pub struct Profile {
     /// What it may reach.
     #[serde(default)]
     pub network: Network,
+    /// The container image it runs in, where the sandbox is docker.
+    pub image: Option<String>,
     /// Limits where a request gives none.
     #[serde(default)]
     pub limits: Limits,
@@ -190,7 +192,7 @@ mod tests {
     fn a_profile_needs_a_program_and_nothing_unknown() {
         assert!(profile("kind='command'\nargv=['sh', '-s']").is_ok());
         assert!(profile("kind='command'\nargv=[]").is_err());
-        assert!(profile("kind='command'\nargv=['sh']\nimage='x'").is_err());
+        assert!(profile("kind='command'\nargv=['sh']\nrobot='x'").is_err());
         assert!(profile("kind='robot'\nargv=['sh']").is_err());
     }
 }

@@ -84,7 +84,7 @@ async fn check(config: &Config) -> Result<()> {
     }
     let folders = adapters::folders(config);
     folders.create().context("data")?;
-    let sandboxes = adapters::sandboxes(config, &folders).await;
+    let sandboxes = adapters::sandboxes(config, &folders, &identity.id).await;
     let mut out = std::io::stdout().lock();
     writeln!(out, "site {}: spoke {}", config.name, identity.id)?;
     writeln!(

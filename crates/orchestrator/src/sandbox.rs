@@ -2,6 +2,7 @@
 
 pub mod bubblewrap;
 pub mod cgroup;
+pub mod docker;
 pub mod process;
 pub(crate) mod procfs;
 pub mod supervise;
@@ -68,6 +69,8 @@ pub struct SandboxSpec {
     pub limits: Limits,
     /// What it may reach.
     pub network: Network,
+    /// The container image, where there are images; `None`: the spoke's own choice.
+    pub image: Option<String>,
     /// The file its output is appended to, in the format of [`output`](crate::output).
     pub output: PathBuf,
     /// Bytes of output to keep; what is above is counted and dropped.
@@ -91,7 +94,7 @@ pub enum Network {
     /// Its own loopback only.
     #[default]
     None,
-    /// Whatever the machine reaches.
+    /// Whatever the machine reaches; in a container without the machine's own loopback.
     Host,
 }
 

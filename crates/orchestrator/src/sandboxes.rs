@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub struct Sandboxes {
     usable: Vec<Arc<dyn Sandbox>>,
     unusable: Vec<(String, String)>,
+    disabled: Vec<Alias>,
 }
 
 impl Sandboxes {
@@ -24,6 +25,20 @@ impl Sandboxes {
     pub fn without(mut self, name: impl Into<String>, why: impl Into<String>) -> Self {
         self.unusable.push((name.into(), why.into()));
         self
+    }
+
+    /// Adds one that the operator has forbidden: nothing ever asks it for anything.
+    #[must_use]
+    pub fn forbidding(mut self, name: Alias) -> Self {
+        self = self.without(name.as_str(), "the configuration disables it");
+        self.disabled.push(name);
+        self
+    }
+
+    /// Whether the operator has forbidden it.
+    #[must_use]
+    pub fn is_forbidden(&self, name: &Alias) -> bool {
+        self.disabled.contains(name)
     }
 
     /// The one of this name; of no name, the default.

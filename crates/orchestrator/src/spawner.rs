@@ -215,6 +215,7 @@ impl Spawner {
             read_only: worktree.read_only,
             limits: spec.limits,
             network: profile.network,
+            image: profile.image.clone(),
             output: self.output_file(spec),
             output_max: self.output_max,
         }

@@ -90,7 +90,7 @@ impl Spoke {
             (Arc::new(store), Arc::new(SystemClock));
         let worktrees =
             adapters::worktrees(&config, &folders, clock.clone()).map_err(StartError::Worktrees)?;
-        let sandboxes = adapters::sandboxes(&config, &folders).await;
+        let sandboxes = adapters::sandboxes(&config, &folders, identity.id()).await;
         if sandboxes.usable().next().is_none() {
             let why: Vec<String> = sandboxes
                 .unusable()

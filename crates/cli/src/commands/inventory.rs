@@ -15,6 +15,9 @@ pub(crate) struct InventoryArgs {
     /// The spoke's data folder
     #[arg(value_name = "DIR")]
     data: PathBuf,
+    /// The socket of the container engine; without one no containers are counted
+    #[arg(long, value_name = "PATH", default_value = "/var/run/docker.sock")]
+    docker: PathBuf,
 }
 
 /// Counts, and changes nothing.
@@ -22,7 +25,9 @@ pub(crate) struct InventoryArgs {
 /// # Errors
 /// If the folder is none of a spoke, or may not be read.
 pub(crate) async fn run(args: &InventoryArgs, context: &Context) -> Result<Exit, Failure> {
-    let seen = Inventory::take(&args.data).await;
+    // Containers are labelled with the whole path.
+    let data = std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone());
+    let seen = Inventory::take(&data, &args.docker).await;
     let seen =
         seen.map_err(|error| Failure::input(format!("{}: {error:#}", args.data.display())))?;
     match context.console.form() {

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use federation_gateway::tokens::{Role, Tokens};
 use mosaic_common::Alias;
 use mosaic_federation::identity::{Identity, PublicIdentity};
-use orchestrator::config::SandboxName;
+use orchestrator::config::{Docker, SandboxName};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -45,14 +45,14 @@ struct Choice {
 
 impl Scene {
     /// Makes everything, in a temporary folder that agents' users can reach.
-    pub(super) async fn set(sandbox: Option<SandboxName>) -> Result<Self> {
+    pub(super) async fn set(sandbox: Option<SandboxName>, docker: &Docker) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("mosaic-demo-").tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
         let root = folder.path().to_owned();
         make_repository(&root.join("repository")).context("cannot make the repository")?;
         let hub_identity = identity(&root.join("hub/identity"), "hub-demo")?;
         let hub = free_address()?;
-        let sandbox = choose(sandbox, &root);
+        let sandbox = choose(sandbox, &root, docker).await;
         let mut spokes = Vec::new();
         let mut connections = String::new();
         for name in ["alpha", "beta"] {
@@ -67,7 +67,13 @@ impl Scene {
             let config = root.join(format!("{name}.toml"));
             fs::write(
                 &config,
-                spoke_config(name, &data, listen, &root, sandbox.name),
+                spoke_config(
+                    name,
+                    &data,
+                    listen,
+                    &root,
+                    &sandbox_config(sandbox.name, docker),
+                ),
             )?;
             spokes.push(SpokePlace {
                 name: name.to_owned(),
@@ -144,7 +150,7 @@ impl Scene {
 
     pub(super) fn warning(&self) -> Option<&'static str> {
         match self.sandbox.name {
-            SandboxName::Bubblewrap => None,
+            SandboxName::Docker | SandboxName::Bubblewrap => None,
             SandboxName::Process => {
                 Some("the process sandbox isolates nothing: agents can do what you can do")
             }
@@ -152,23 +158,41 @@ impl Scene {
     }
 }
 
-fn choose(asked: Option<SandboxName>, root: &Path) -> Choice {
+async fn choose(asked: Option<SandboxName>, root: &Path, docker: &Docker) -> Choice {
     if let Some(name) = asked {
         return Choice {
             name,
             why: "you asked for it".to_owned(),
         };
     }
+    let no_docker = match orchestrator::docker_works(root, docker).await {
+        Ok(()) => {
+            return Choice {
+                name: SandboxName::Docker,
+                why: format!("an engine answers, and has the image {}", docker.image),
+            };
+        }
+        Err(why) => why,
+    };
     match orchestrator::bubblewrap_works(root) {
         Ok(()) => Choice {
             name: SandboxName::Bubblewrap,
-            why: "it works here".to_owned(),
+            why: format!("no docker: {no_docker}"),
         },
         Err(why) => Choice {
             name: SandboxName::Process,
-            why: format!("bubblewrap does not work here: {why}"),
+            why: format!("no docker: {no_docker}; no bubblewrap: {why}"),
         },
     }
+}
+
+/// What the configuration says of the sandbox.
+fn sandbox_config(name: SandboxName, docker: &Docker) -> String {
+    format!(
+        "sandboxes = [\"{}\"]\n[docker]\nimage = {:?}\n",
+        name.as_str(),
+        docker.image
+    )
 }
 
 fn identity(folder: &Path, id: &str) -> Result<PublicIdentity> {
@@ -205,7 +229,7 @@ fn spoke_side(site: &str, hub: &PublicIdentity) -> String {
         "[[connection]]\nid = \"demo-{site}\"\nepoch = 1\nstate = \"active\"\nhub = \"{}\"\n\
          signing_key = \"{}\"\ntls_key = \"{}\"\n[connection.grant]\n\
          commands = [\"spawn\", \"status\", \"list\", \"kill\", \"kill_all\", \"release\", \"watch\", \"logs\", \"result\"]\n\
-         repositories = [\"demo\"]\nprofiles = [\"command\"]\nsandboxes = [\"bubblewrap\", \"process\"]\nmax_agents = 8\ncommands_per_minute = 6000\n",
+         repositories = [\"demo\"]\nprofiles = [\"command\"]\nsandboxes = [\"docker\", \"bubblewrap\", \"process\"]\nmax_agents = 8\ncommands_per_minute = 6000\n",
         hub.id, hub.signing_key, hub.tls_key
     )
 }
@@ -214,17 +238,11 @@ fn hub_config(data: &Path, listen: SocketAddr) -> String {
     format!("data = {data:?}\nlisten = \"{listen}\"\n")
 }
 
-fn spoke_config(
-    name: &str,
-    data: &Path,
-    listen: SocketAddr,
-    root: &Path,
-    sandbox: SandboxName,
-) -> String {
-    let (repository, sandbox) = (root.join("repository"), sandbox.as_str());
+fn spoke_config(name: &str, data: &Path, listen: SocketAddr, root: &Path, sandbox: &str) -> String {
+    let repository = root.join("repository");
     format!(
-        "name = \"{name}\"\ndata = {data:?}\nlisten = \"{listen}\"\nsandboxes = [\"{sandbox}\"]\n\
-         default_profile = \"command\"\n[limits]\nmemory_bytes = 268435456\npids = 64\nwall_clock_seconds = 120\n\
+        "name = \"{name}\"\ndata = {data:?}\nlisten = \"{listen}\"\n\
+         default_profile = \"command\"\n{sandbox}[limits]\nmemory_bytes = 268435456\npids = 64\nwall_clock_seconds = 120\n\
          [repositories.demo]\npath = {repository:?}\n[profiles.command]\nkind = \"command\"\nargv = [\"/bin/sh\"]\n"
     )
 }

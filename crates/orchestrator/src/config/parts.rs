@@ -1,6 +1,7 @@
 //! The tables of the file that are numbers and their reasons.
 
 use serde::Deserialize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How many agents.
@@ -99,6 +100,35 @@ impl Default for Uids {
         Self {
             first: range.start,
             count: range.end - range.start,
+        }
+    }
+}
+
+/// The container engine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Docker {
+    /// Whether it may be used at all. If not, nothing ever asks it for anything.
+    pub enabled: bool,
+    /// Its Unix socket.
+    pub socket: PathBuf,
+    /// The image of agents whose profile names none.
+    pub image: String,
+    /// Whether images that are not there are fetched, once, when the spoke starts.
+    pub pull: bool,
+    /// The engine's runtime, such as `runsc`; absent: the engine's default.
+    pub runtime: Option<String>,
+}
+
+impl Default for Docker {
+    /// The socket of Docker's own packages, and the image that `just images` builds.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            socket: "/var/run/docker.sock".into(),
+            image: "mosaic-agent".to_owned(),
+            pull: false,
+            runtime: None,
         }
     }
 }

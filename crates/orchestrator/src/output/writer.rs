@@ -20,7 +20,41 @@ pub(crate) struct Writer {
     dropped: [u64; 2],
 }
 
+/// What a file of output holds already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Bytes of both streams.
+    pub(crate) bytes: u64,
+    /// Whether it is complete: something was dropped after them, and counted.
+    pub(crate) complete: bool,
+}
+
 impl Writer {
+    /// Opens the file to go on with the same output, which as a whole may have `max_bytes`.
+    pub(crate) fn resume(path: &Path, max_bytes: u64) -> io::Result<(Self, Kept)> {
+        let mut writer = Self::open(path, max_bytes)?;
+        writer.max = FILE_HEADER.saturating_add(max_bytes);
+        let mut kept = Kept {
+            bytes: 0,
+            complete: false,
+        };
+        let reader = Reader::of(writer.file.try_clone()?).map_err(io::Error::other)?;
+        let mut at = FILE_HEADER;
+        while let Some(reader) = &reader
+            && let Some(chunk) = reader.record(at).map_err(io::Error::other)?
+        {
+            at = chunk.next;
+            kept.bytes += chunk.data.len() as u64;
+            kept.complete |= chunk.dropped > 0;
+        }
+        Ok((writer, kept))
+    }
+
+    /// Counts bytes of a stream that nobody can read any more, and drops what follows them.
+    pub(crate) fn lose(&mut self, stream: Stream, bytes: u64) {
+        self.dropped[slot(stream)] += bytes;
+    }
+
     /// Opens the file to append to, or makes it. What an earlier writer left torn is cut off.
     pub(crate) fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
         let mut options = OpenOptions::new();

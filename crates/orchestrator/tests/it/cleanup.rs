@@ -5,7 +5,9 @@ use mosaic_common::AgentId;
 use mosaic_common::agent::{AgentRecord, AgentState, Cause, EventType, Outcome};
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_testkit::worktrees::failure;
+use orchestrator::cleanup;
 use orchestrator::sandbox::{Ending, Error};
+use orchestrator::sandboxes::Sandboxes;
 use std::time::Duration;
 
 /// The ways an ending begins.
@@ -153,6 +155,47 @@ async fn an_agent_that_never_started_has_no_sandbox_to_remove() {
         first_report(&stage, &agent).await,
         [Skipped, Skipped, Done, Done]
     );
+}
+
+/// Nobody may look for it, so nobody says that it was seen dead.
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_is_forbidden_is_skipped_and_its_agent_is_lost() {
+    for way in WAYS {
+        let stage = Stage::new().await;
+        let agent = stage.running(&Stage::on_web()).await;
+        let mut record = stage.until(&agent, |_| true).await;
+        record.cause = Some(match way {
+            Way::Completion => Cause::Exit { code: 0 },
+            Way::Failure => Cause::Exit { code: 1 },
+            Way::Kill => Cause::Killed {
+                by: "test".into(),
+                reason: String::new(),
+            },
+        });
+        let name = record.spec.sandbox.clone().unwrap();
+        let forbidding = Sandboxes::default().forbidding(name);
+        let deps = stage.agents.deps();
+        let (worktrees, journal) = (deps.worktrees.as_ref(), &deps.journal);
+        let after = cleanup::remove(&forbidding, worktrees, journal, &record, Duration::ZERO).await;
+        let report = after.cleanup.as_ref().unwrap();
+        let steps = [
+            &report.sandbox,
+            &report.rescue,
+            &report.worktree,
+            &report.state,
+        ];
+        assert_eq!(
+            steps.map(|step| step.outcome),
+            [Skipped, Done, Done, Done],
+            "{way:?}"
+        );
+        assert_eq!(after.state, AgentState::Failed);
+        assert!(
+            matches!(after.cause, Some(Cause::Lost { .. })),
+            "{:?}",
+            after.cause
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

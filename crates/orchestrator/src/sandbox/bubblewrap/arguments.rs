@@ -117,6 +117,7 @@ mod tests {
             read_only: vec!["/d/cache/r.git/objects".into()],
             limits: Limits::default(),
             network,
+            image: None,
             output: "/d/output/a".into(),
             output_max: 1,
         }

@@ -8,7 +8,7 @@ pub(super) const DATA_MAX: usize = 32 * 1024;
 
 /// One thing that is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// The program runs.
     Runs,
     /// It could not be started, and why.
@@ -21,6 +21,10 @@ pub(super) enum Frame {
     Exited(i32),
     /// This signal ended it.
     Signalled(i32),
+    /// The kernel killed one of its processes for want of memory.
+    OutOfMemory,
+    /// Nobody said what to start.
+    Untold,
 }
 
 impl Frame {
@@ -29,8 +33,16 @@ impl Frame {
         match ending {
             Ending::Exit(code) => Self::Exited(*code),
             Ending::Signal(signal) => Self::Signalled(*signal),
-            Ending::OutOfMemory => Self::Failed("out of memory".to_owned()),
+            Ending::OutOfMemory => Self::OutOfMemory,
             Ending::Unknown(why) => Self::Failed(why.clone()),
+        }
+    }
+
+    /// What the program wrote, if that is what it says.
+    pub(crate) fn data(&self) -> &[u8] {
+        match self {
+            Self::Stdout(data) | Self::Stderr(data) => data,
+            _ => &[],
         }
     }
 
@@ -50,6 +62,8 @@ impl Frame {
                 number = signal.to_le_bytes();
                 (b'S', &number)
             }
+            Self::OutOfMemory => (b'M', &[]),
+            Self::Untold => (b'U', &[]),
         };
         let data = &data[..data.len().min(DATA_MAX)];
         let length = u32::try_from(data.len()).unwrap_or_default().to_le_bytes(); // at most DATA_MAX
@@ -86,6 +100,8 @@ impl Frame {
             b'E' => Self::Stderr(data),
             b'X' => Self::Exited(number()?),
             b'S' => Self::Signalled(number()?),
+            b'M' => Self::OutOfMemory,
+            b'U' => Self::Untold,
             _ => return Err(io::Error::other("a frame is of no kind that is known")),
         }))
     }
@@ -104,6 +120,8 @@ mod tests {
             Frame::Stderr(Vec::new()),
             Frame::Exited(139),
             Frame::Signalled(11),
+            Frame::OutOfMemory,
+            Frame::Untold,
         ];
         let mut bytes = Vec::new();
         for frame in &frames {

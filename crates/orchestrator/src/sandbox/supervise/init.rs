@@ -4,7 +4,8 @@
 //! kernel kills whatever is left.
 
 use super::enter::Place;
-use super::frames::{DATA_MAX, Frame};
+use super::frames::Frame;
+use super::voice::Voice;
 use crate::sandbox::Ending;
 use anyhow::{Context, Result};
 use rustix::io::Errno;
@@ -16,9 +17,9 @@ use rustix::thread::set_no_new_privs;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
-use std::io::{Read, Write, stdout};
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
@@ -31,27 +32,47 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
         Ok(ending) => (Frame::of(&ending), ExitCode::SUCCESS),
         Err(error) => (Frame::Failed(format!("{error:#}")), ExitCode::FAILURE),
     };
-    say(&frame);
+    Voice::Frames.say(frame);
     code
 }
 
 fn run(arguments: &[OsString]) -> Result<Ending> {
     let (place, argv) = Place::parse(arguments)?;
     place.take()?;
+    parent(place.program(argv)?, None, &Voice::Frames)
+}
+
+/// Starts the program with this input, or with our own, and is its parent until it has ended.
+pub(super) fn parent(
+    mut command: Command,
+    input: Option<Vec<u8>>,
+    voice: &Voice,
+) -> Result<Ending> {
     shut()?;
     let mut signals = Signals::new([SIGTERM]).context("cannot handle signals")?;
-    let mut command = place.program(argv)?;
     // Of its own group: `kill 0`, a habit of shell scripts, must not reach us or the supervisor.
     command.process_group(0);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
     let mut child = command
         .spawn()
-        .with_context(|| format!("cannot run {}", argv[0].display()))?;
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
     let pid = Pid::from_raw(child.id().cast_signed()).context("a child has a pid")?;
-    say(&Frame::Runs);
+    voice.say(Frame::Runs);
+    if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
+        spawn(move || drop(pipe.write_all(&input))); // a program that does not read is no failure
+    }
     let readers = [
-        child.stdout.take().map(|pipe| relay(pipe, Frame::Stdout)),
-        child.stderr.take().map(|pipe| relay(pipe, Frame::Stderr)),
+        child
+            .stdout
+            .take()
+            .map(|pipe| relay(pipe, Frame::Stdout, voice)),
+        child
+            .stderr
+            .take()
+            .map(|pipe| relay(pipe, Frame::Stderr, voice)),
     ];
     spawn(move || {
         for _ in signals.forever() {
@@ -97,17 +118,16 @@ fn ending(status: WaitStatus) -> Ending {
 }
 
 /// Passes on what the program writes, until the pipe's end.
-fn relay(mut pipe: impl Read + Send + 'static, frame: fn(Vec<u8>) -> Frame) -> JoinHandle<()> {
+fn relay(
+    mut pipe: impl Read + Send + 'static,
+    frame: fn(Vec<u8>) -> Frame,
+    voice: &Voice,
+) -> JoinHandle<()> {
+    let voice = voice.clone();
     spawn(move || {
-        let mut buffer = vec![0; DATA_MAX];
+        let mut buffer = vec![0; voice.data_max()];
         while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-            say(&frame(buffer[..length].to_vec()));
+            voice.say(frame(buffer[..length].to_vec()));
         }
     })
-}
-
-/// Says something to the supervisor. If it is gone, so will we be.
-fn say(frame: &Frame) {
-    let mut out = stdout().lock();
-    drop(frame.write(&mut out).and_then(|()| out.flush()));
 }

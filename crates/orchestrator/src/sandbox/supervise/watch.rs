@@ -197,7 +197,8 @@ fn keep_output(frames: &mut impl Read, mut output: Writer) -> Ending {
             Ok(Some(Frame::Exited(code))) => break Ending::Exit(code),
             Ok(Some(Frame::Signalled(signal))) => break Ending::Signal(signal),
             Ok(Some(Frame::Failed(why))) => break Ending::Unknown(why),
-            Ok(Some(Frame::Runs)) => Ok(()),
+            Ok(Some(Frame::OutOfMemory)) => break Ending::OutOfMemory,
+            Ok(Some(Frame::Runs | Frame::Untold)) => Ok(()),
             Ok(None) | Err(_) => break Ending::Signal(Signal::KILL.as_raw()),
         };
         drop(kept); // a full disk costs output, not the agent

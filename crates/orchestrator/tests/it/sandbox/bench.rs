@@ -2,10 +2,12 @@
 
 use mosaic_common::agent::Limits;
 use mosaic_common::{AgentId, CommandId};
+use orchestrator::config::Docker as Settings;
 use orchestrator::folders::Folders;
 use orchestrator::output::{self, Stream};
 use orchestrator::sandbox::bubblewrap::Bubblewrap;
 use orchestrator::sandbox::cgroup::Cgroups;
+use orchestrator::sandbox::docker::Docker;
 use orchestrator::sandbox::process::ProcessSandbox;
 use orchestrator::sandbox::{Ending, Error, Network, Removed, Sandbox, SandboxSpec};
 use std::fs::{self, Permissions};
@@ -21,8 +23,11 @@ pub(super) const NOBODY: [i32; 0] = [];
 /// How long anything may take before it counts as never.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// The spoke whose control groups the tests use.
+/// The spoke whose control groups and containers the tests use.
 const SPOKE: &str = "sandbox-tests";
+
+/// The image that `scripts/setup` brings for tests.
+const IMAGE: &str = "mosaic-test";
 
 /// A data folder and a sandbox on it. What was left running is killed at the end.
 pub(super) struct Bench {
@@ -34,6 +39,19 @@ pub(super) struct Bench {
 }
 
 impl Bench {
+    /// In containers; `None`, and a word about it, where there is no engine with the tests' image.
+    pub(super) async fn docker() -> Option<Self> {
+        let (data, folders, program) = data();
+        let made = Docker::probe(&spoke(), &settings(), &folders, program.clone()).await;
+        Some(Self {
+            sandbox: Arc::new(needed("a Docker engine", made)?),
+            folders,
+            cgroups: None,
+            program,
+            _data: data,
+        })
+    }
+
     /// With namespaces; `None`, and a word about it, where they cannot be had.
     pub(super) async fn bubblewrap() -> Option<Self> {
         let (data, folders, program) = data();
@@ -49,7 +67,7 @@ impl Bench {
     }
 
     /// Without namespaces.
-    pub(super) fn process() -> Option<Self> {
+    pub(super) async fn process() -> Option<Self> {
         Some(Self::process_with(Some(needed(
             "control groups",
             cgroups(),
@@ -73,6 +91,11 @@ impl Bench {
     pub(super) async fn again(&self) -> Arc<dyn Sandbox> {
         let (cgroups, program) = (self.cgroups.clone(), self.program.clone());
         match self.sandbox.name().as_str() {
+            "docker" => Arc::new(
+                Docker::probe(&spoke(), &settings(), &self.folders, program)
+                    .await
+                    .unwrap(),
+            ),
             "process" => Arc::new(ProcessSandbox::new(&self.folders, cgroups, program).unwrap()),
             _ => Arc::new(
                 Bubblewrap::probe(&self.folders, cgroups, program)
@@ -94,6 +117,7 @@ impl Bench {
             owner: own.owner,
             workdir: own.worktree,
             read_only: Vec::new(),
+            image: None,
             limits: Limits::default(),
             network: Network::None,
             output: self.folders.output(&agent),
@@ -155,25 +179,37 @@ impl Bench {
 impl Drop for Bench {
     /// In a thread, because a runtime may not wait inside another.
     fn drop(&mut self) {
-        let (sandbox, run) = (self.sandbox.clone(), self.folders.run_root());
-        let left = fs::read_dir(run).unwrap().flatten();
-        let left: Vec<AgentId> = left
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect();
+        let (sandbox, folders) = (self.sandbox.clone(), self.folders.clone());
         let clean = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
+            let listed = runtime.block_on(sandbox.list()).unwrap();
+            // Another bench may use the same control groups.
+            let left = listed.iter().filter(|agent| folders.agent(agent).exists());
             for agent in left {
                 runtime
-                    .block_on(sandbox.remove(&agent, Duration::ZERO))
+                    .block_on(sandbox.remove(agent, Duration::ZERO))
                     .unwrap();
             }
         });
         if clean.join().is_err() && !std::thread::panicking() {
             panic!("an agent cannot be removed");
         }
+    }
+}
+
+/// The spoke of the tests.
+pub(super) fn spoke() -> mosaic_common::Alias {
+    SPOKE.parse().unwrap()
+}
+
+/// The engine of the tests.
+pub(super) fn settings() -> Settings {
+    Settings {
+        image: IMAGE.to_owned(),
+        ..Settings::default()
     }
 }
 
@@ -198,7 +234,7 @@ fn cgroups() -> Result<Cgroups, String> {
     if !rustix::process::geteuid().is_root() {
         return Err("the tests do not run as root".to_owned());
     }
-    Cgroups::detect(&SPOKE.parse().unwrap())
+    Cgroups::detect(&spoke())
 }
 
 /// What a test cannot do without: a failure where it is promised, a loud skip elsewhere.

@@ -1,4 +1,4 @@
-//! What an agent in a namespace cannot do. The agent is asked to try; the machine is then looked at.
+//! What an agent in a namespace or container cannot do. The agent is asked to try; the machine is then looked at.
 
 use super::bench::{Bench, said};
 use orchestrator::sandbox::{Ending, Network, SandboxSpec};
@@ -6,17 +6,23 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+claims!([docker, bubblewrap] [
+    another_agents_folder_is_not_there,
+    nothing_of_the_spoke_is_there,
+    nothing_can_be_written_but_its_own_folder_and_a_tmp_of_its_own,
+    no_process_but_its_own_can_be_seen,
+    a_program_cannot_speak_for_its_parent,
+    a_program_cannot_end_its_parent,
+    no_program_gains_rights,
+]);
+
 /// Runs a script; its word, and what it said.
 async fn tried(bench: &Bench, script: &str) -> (Ending, String) {
     let (spec, ending) = bench.run(script).await;
     (ending, said(&spec))
 }
 
-#[tokio::test]
-async fn another_agents_folder_is_not_there() {
-    let Some(bench) = Bench::bubblewrap().await else {
-        return;
-    };
+async fn another_agents_folder_is_not_there(bench: &Bench) {
     let victim = bench.spec("");
     let secret = victim.workdir.join("secret");
     fs::write(&secret, "canary").unwrap();
@@ -30,16 +36,12 @@ async fn another_agents_folder_is_not_there() {
         victim.folder.display(),
         bench.folders.data().display()
     );
-    let (_, said) = tried(&bench, &script).await;
+    let (_, said) = tried(bench, &script).await;
     assert_eq!(said, "agents\n", "it sees the way to its own folder only");
     assert_eq!(fs::read_to_string(secret).unwrap(), "canary");
 }
 
-#[tokio::test]
-async fn nothing_of_the_spoke_is_there() {
-    let Some(bench) = Bench::bubblewrap().await else {
-        return;
-    };
+async fn nothing_of_the_spoke_is_there(bench: &Bench) {
     let folders = &bench.folders;
     let private = [
         folders.store(),
@@ -54,16 +56,12 @@ async fn nothing_of_the_spoke_is_there() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         let path = path.display();
         let script = format!("cat {path}/secret; ls {path}; [ -e {path} ] && echo there; :");
-        let (_, said) = tried(&bench, &script).await;
+        let (_, said) = tried(bench, &script).await;
         assert_eq!(said, "", "{path}");
     }
 }
 
-#[tokio::test]
-async fn nothing_can_be_written_but_its_own_folder_and_a_tmp_of_its_own() {
-    let Some(bench) = Bench::bubblewrap().await else {
-        return;
-    };
+async fn nothing_can_be_written_but_its_own_folder_and_a_tmp_of_its_own(bench: &Bench) {
     let canary = format!("mosaic-canary-{}", std::process::id());
     let script = format!(
         "for at in / /usr /usr/bin /etc /var /root /home /proc /sys /.mosaic; do \
@@ -71,7 +69,7 @@ async fn nothing_can_be_written_but_its_own_folder_and_a_tmp_of_its_own() {
          done; : > /tmp/{canary} && : > $PWD/mine && rm /.mosaic/init 2>/dev/null || echo done; : > {data}/{canary}",
         data = bench.folders.data().display(),
     );
-    let (_, said) = tried(&bench, &script).await;
+    let (_, said) = tried(bench, &script).await;
     assert_eq!(said, "done\n");
     let data = bench.folders.data();
     for at in ["/", "/usr", "/etc", "/tmp"]
@@ -84,17 +82,13 @@ async fn nothing_can_be_written_but_its_own_folder_and_a_tmp_of_its_own() {
     }
 }
 
-#[tokio::test]
-async fn no_process_but_its_own_can_be_seen() {
-    let Some(bench) = Bench::bubblewrap().await else {
-        return;
-    };
+async fn no_process_but_its_own_can_be_seen(bench: &Bench) {
     let script = "for at in /proc/[0-9]*; do tr '\\0' ' ' < $at/cmdline; echo; done; kill -KILL -1";
-    let (_, said) = tried(&bench, script).await;
+    let (_, said) = tried(bench, script).await;
     let foreign: Vec<_> = said
         .lines()
         .filter(|line| !line.is_empty())
-        .filter(|line| !line.contains("supervise-init") && !line.contains("for at in"))
+        .filter(|line| !line.contains("supervise-") && !line.contains("for at in"))
         .filter(|line| !line.starts_with("tr "))
         .collect();
     assert_eq!(foreign, Vec::<&str>::new(), "{said}");
@@ -123,34 +117,22 @@ async fn the_machines_loopback_is_reached_only_with_its_network() {
     }
 }
 
-#[tokio::test]
-async fn a_program_cannot_speak_for_its_parent() {
-    let Some(bench) = Bench::bubblewrap().await else {
-        return;
-    };
+async fn a_program_cannot_speak_for_its_parent(bench: &Bench) {
     let forged = "printf 'X\\004\\000\\000\\000\\000\\000\\000\\000' > /proc/1/fd/1";
     let script = format!("({forged}); (cat /proc/1/environ); sleep 0.2; exit 3");
-    let (ending, said) = tried(&bench, &script).await;
+    let (ending, said) = tried(bench, &script).await;
     assert_eq!((ending, said.as_str()), (Ending::Exit(3), ""));
 }
 
-#[tokio::test]
-async fn a_program_cannot_end_its_parent() {
-    let Some(bench) = Bench::bubblewrap().await else {
-        return;
-    };
-    let (ending, _) = tried(&bench, "kill -KILL 1; kill -STOP 1; exit 3").await;
+async fn a_program_cannot_end_its_parent(bench: &Bench) {
+    let (ending, _) = tried(bench, "kill -KILL 1; kill -STOP 1; exit 3").await;
     assert_eq!(ending, Ending::Exit(3));
 }
 
-#[tokio::test]
-async fn no_program_gains_rights() {
-    let Some(bench) = Bench::bubblewrap().await else {
-        return;
-    };
+async fn no_program_gains_rights(bench: &Bench) {
     let script = "grep -E '^(NoNewPrivs|CapBnd):' /proc/self/status; \
                   mount -t tmpfs none /usr 2>/dev/null && echo mounted; \
                   mount -o remount,rw / 2>/dev/null && echo remounted; :";
-    let (_, said) = tried(&bench, script).await;
+    let (_, said) = tried(bench, script).await;
     assert_eq!(said, "CapBnd:\t0000000000000000\nNoNewPrivs:\t1\n");
 }
