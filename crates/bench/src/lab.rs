@@ -65,13 +65,15 @@ impl Lab {
 
     /// A hub and a spoke in `folder`, and a repository of 50 files for their agents.
     pub(crate) async fn site(&self, folder: &Path) -> anyhow::Result<Site> {
+        let works = self.bubblewrap.is_ok();
+        let sandbox = if works { "bubblewrap" } else { "process" };
+        self.site_with(folder, sandbox).await
+    }
+
+    /// The same, for agents in this sandbox.
+    pub(crate) async fn site_with(&self, folder: &Path, sandbox: &str) -> anyhow::Result<Site> {
         let repository = folder.join("repository");
         make_repository(&repository, 50)?;
-        let sandbox = if self.bubblewrap.is_ok() {
-            "bubblewrap"
-        } else {
-            "process"
-        };
         Site::start(folder, sandbox, &repository).await
     }
 }

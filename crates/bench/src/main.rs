@@ -6,6 +6,8 @@
 mod agent;
 mod bubblewrap;
 mod console;
+mod docker;
+mod engine;
 mod floor;
 mod lab;
 mod machine;
@@ -105,8 +107,12 @@ async fn measure(lab: &Lab, only: &[Family]) -> Vec<Row> {
     if wanted(Family::Spawn) || wanted(Family::Kill) {
         note("spawn and kill in bubblewrap");
         let (spawns, kills) = bubblewrap::measure(lab).await;
-        rows.extend(spawns.into_iter().filter(|_| wanted(Family::Spawn)));
-        rows.extend(kills.into_iter().filter(|_| wanted(Family::Kill)));
+        note("spawn and kill in docker");
+        let (spawn, kill) = docker::measure(lab).await;
+        let spawns = spawns.into_iter().chain([spawn]);
+        let kills = kills.into_iter().chain([kill]);
+        rows.extend(spawns.filter(|_| wanted(Family::Spawn)));
+        rows.extend(kills.filter(|_| wanted(Family::Kill)));
     }
     if wanted(Family::Worktree) {
         note("worktrees");

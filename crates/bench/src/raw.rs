@@ -57,11 +57,7 @@ impl Recipe {
 
     /// Makes an agent's folder as the spoke does. Not part of what is measured.
     pub(crate) fn folder(&self, path: &Path) -> anyhow::Result<()> {
-        for part in [path.to_owned(), path.join("worktree"), path.join("home")] {
-            fs::create_dir_all(&part)?;
-            chown(&part, Some(self.owner), Some(self.owner))?;
-        }
-        Ok(())
+        make_folder(path, self.owner)
     }
 
     /// Starts `bwrap` in that folder, and waits until the program runs.
@@ -93,6 +89,15 @@ impl Recipe {
             folder: folder.to_owned(),
         })
     }
+}
+
+/// Makes a folder as an agent of this user has it.
+pub(crate) fn make_folder(path: &Path, owner: u32) -> anyhow::Result<()> {
+    for part in [path.to_owned(), path.join("worktree"), path.join("home")] {
+        fs::create_dir_all(&part)?;
+        chown(&part, Some(owner), Some(owner))?;
+    }
+    Ok(())
 }
 
 impl Raw {

@@ -18,7 +18,7 @@ const AIM: f64 = 1.0;
 /// Measures a small and a large repository.
 pub(crate) async fn measure(lab: &Lab) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (files, rounds) in [(50, lab.often(60, 2)), (50_000, 5)] {
+    for (files, rounds) in [(50, lab.often(60, 2)), (50_000, 3)] {
         let measured = match (files, lab.effort()) {
             (50_000, Effort::Quick) => Err(anyhow::anyhow!("left out by --quick")),
             _ => compare(lab, files, rounds).await,
