@@ -127,6 +127,8 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
 pub(crate) fn git_command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
     command
+        // Collection in the background would go on while something is measured.
+        .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"])
         .args(arguments)
         .current_dir(folder)
         .env("GIT_CONFIG_NOSYSTEM", "1")
