@@ -38,6 +38,14 @@ python:
 demo:
     cargo run --release --locked --bin mosaic -- demo
 
+# What Mosaic costs against what it is built on. Wants a quiet machine and ten to twenty minutes; takes the flags of `bench`.
+bench *FLAGS:
+    cargo run --release --locked -p bench -- {{FLAGS}}
+
+# The same, and puts the table into docs/benchmarks.md.
+bench-docs *FLAGS:
+    scripts/bench-docs {{FLAGS}}
+
 # Is the code formatted?
 fmt:
     cargo fmt --all --check
