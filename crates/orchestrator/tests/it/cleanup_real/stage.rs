@@ -71,6 +71,9 @@ impl Stage {
             .await;
         let ready = self.tree(&agent).join("ready");
         until("it runs", || ready.exists()).await;
+        while self.site.agent(&agent).await.state() != pb::AgentState::Running {
+            tokio::task::yield_now().await; // it does; the record of it comes next
+        }
         agent
     }
 
