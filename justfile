@@ -26,6 +26,10 @@ test:
         cargo test --workspace --locked --lib --bins --tests
     fi
 
+# How many lines the tests run; fails where the parts that must not fail have too few.
+coverage *what:
+    scripts/coverage {{what}}
+
 # The examples in the documentation.
 doctest:
     cargo test --workspace --locked --doc

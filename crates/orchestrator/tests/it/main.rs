@@ -11,6 +11,7 @@ mod killswitch;
 mod lifecycle;
 mod mirror;
 mod program;
+mod reading_along;
 mod sandbox;
 mod site;
 mod stage;
