@@ -131,21 +131,21 @@ struct Reading {
 impl Reading {
     async fn until_the_end(mut self) {
         let mut pause = PAUSE.0;
-        let mut looked_again = false;
         loop {
             let stopped = match self.engine.inspect(&self.container).await {
                 Ok(None) => true,
                 Ok(Some(seen)) => seen.phase == Phase::Exited,
                 Err(_) => false, // the engine is away; its containers may not be
             };
-            // A log that is followed may end before its last lines are written: read once more.
-            let read = self.read(!stopped).await;
-            let complete = self.progress.borrow().last.is_some();
-            if stopped && (complete || looked_again || read.is_err()) {
+            let told_all = self.progress.borrow().last.is_some();
+            if stopped && told_all {
                 break;
             }
-            looked_again = stopped;
-            if read.is_err() || !complete {
+            let read = self.read(!stopped).await;
+            if stopped {
+                break; // that was the whole log: nothing writes to it any more
+            }
+            if read.is_err() || self.progress.borrow().last.is_none() {
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
