@@ -21,6 +21,7 @@ fn compose_makes_a_federation_that_peers_by_itself_and_leaves_nothing_behind() {
     let ended = spawn(&stack, "osaka", "echo made > made.txt");
     let endless = spawn(&stack, "tokyo", "echo begun > begun.txt; sleep 600");
     completes_with_its_file(&stack, &ended);
+    outlives_its_spokes_container(&stack, &endless);
     is_killed_with_proof(&stack, &endless);
     valkey_has_both_cleanups(&stack, [&ended, &endless]);
     a_restart_keeps_every_key_and_trusts_no_other(&stack);
@@ -61,14 +62,25 @@ fn completes_with_its_file(stack: &Stack, agent: &str) {
     assert!(patch.out.contains("+++ b/made.txt"), "{}", patch.out);
 }
 
+fn outlives_its_spokes_container(stack: &Stack, agent: &str) {
+    until_state(stack, agent, "running");
+    let started = || stack.started("spoke-tokyo");
+    let before = started();
+    // All but the first process, which then ends. The shell may not live to say how it went.
+    stack.try_exec("spoke-tokyo", &["sh", "-c", "kill -9 -1"]);
+    until("the container to be started again", || started() != before);
+    until("the spoke to answer again", || {
+        stack.mosaic(&["ps", "--site", "tokyo"]).code == 0
+    });
+    assert_eq!(until_state(stack, agent, "running")["ended"], Value::Null);
+}
+
 fn is_killed_with_proof(stack: &Stack, agent: &str) {
     until_state(stack, agent, "running");
     let mine = format!("label=mosaic.agent={agent}");
-    let running = docker(&["ps", "-q", "--filter", &mine]);
-    assert!(
-        !running.is_empty(),
-        "it lives beside the spoke, on the host"
-    );
+    let running = docker(&["ps", "-q", "--filter", &mine]); // beside the spoke's, on the host
+    let image = docker(&["inspect", "--format", "{{.Image}}", &running]);
+    assert_eq!(image, stack.image("MOSAIC_AGENT_IMAGE"));
     let killed = stack.mosaic(&["kill", agent, "--grace", "1s"]);
     assert_eq!(killed.code, 0, "{}", killed.err);
     assert_eq!(killed.json()["outcome"], "killed");

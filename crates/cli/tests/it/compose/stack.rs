@@ -66,6 +66,12 @@ impl Stack {
         self.folder.path().join("data")
     }
 
+    /// The image that a variable names.
+    pub(crate) fn image(&self, variable: &str) -> &str {
+        let mut images = self.images.iter();
+        &images.find(|(name, _)| name == variable).unwrap().1
+    }
+
     /// Runs compose; returns what it printed.
     pub(crate) fn compose(&self, arguments: &[&str]) -> String {
         let mut command = self.command(self.compose[0]);
@@ -77,6 +83,19 @@ impl Stack {
     /// Runs a program in a service's container; returns what it printed.
     pub(crate) fn exec(&self, service: &str, argv: &[&str]) -> String {
         self.compose(&[&["exec", "-T", service], argv].concat())
+    }
+
+    /// The same, however it ends.
+    pub(crate) fn try_exec(&self, service: &str, argv: &[&str]) {
+        let mut command = self.command(self.compose[0]);
+        let command = command.args(&self.compose[1..]);
+        drop(said(command.args(["exec", "-T", service]).args(argv)));
+    }
+
+    /// When a service's container was started last.
+    pub(crate) fn started(&self, service: &str) -> String {
+        let id = self.compose(&["ps", "-q", service]);
+        docker(&["inspect", "--format", "{{.State.StartedAt}}", id.trim()])
     }
 
     /// Runs `mosaic` on the host, with what the stack gave the host.
