@@ -26,6 +26,10 @@ test:
         cargo test --workspace --locked --lib --bins --tests
     fi
 
+# How many lines the tests run; fails where the parts that must not fail have too few.
+coverage *what:
+    scripts/coverage {{what}}
+
 # The examples in the documentation.
 doctest:
     cargo test --workspace --locked --doc
@@ -37,6 +41,14 @@ python:
 # The story of the README: a hub, two spokes, and agents that leave nothing behind.
 demo:
     cargo run --release --locked --bin mosaic -- demo
+
+# What Mosaic costs against what it is built on. Wants a quiet machine and ten to twenty minutes; takes the flags of `bench`.
+bench *FLAGS:
+    cargo run --release --locked -p bench -- {{FLAGS}}
+
+# The same, and puts the table into docs/benchmarks.md.
+bench-docs *FLAGS:
+    scripts/bench-docs {{FLAGS}}
 
 # The images of docker-compose.yml: mosaic-hub, mosaic-spoke, mosaic-agent. BASE names what they are built on.
 images profile="release":

@@ -14,7 +14,7 @@
 use crate::journal::Journal;
 use crate::sandbox::{self, Removed};
 use crate::sandboxes::Sandboxes;
-use crate::worktrees::{Rescue, Worktrees};
+use crate::worktrees::{self, Rescue, Worktrees};
 use mosaic_common::agent::{AgentRecord, Cause, CleanupReport, Outcome, Step};
 use mosaic_common::in_full;
 use std::time::Duration;
@@ -50,9 +50,10 @@ async fn stop(sandboxes: &Sandboxes, record: &AgentRecord, grace: Duration) -> (
     let sandbox = match sandboxes.get(record.spec.sandbox.as_ref()) {
         Ok(sandbox) => sandbox,
         Err(why) if is_forbidden(sandboxes, record) => {
-            let death = match record.started {
-                None => Death::Proved,
-                Some(_) => Death::Unknowable,
+            let death = if record.state.is_final() {
+                Death::Proved // it was seen dead before
+            } else {
+                Death::Unknowable
             };
             return (Step::skipped(why.message), death);
         }
@@ -80,21 +81,15 @@ async fn save(worktrees: &dyn Worktrees, record: &AgentRecord) -> (Step, Option<
     let Some(repository) = &record.spec.repository else {
         return (Step::skipped("no repository"), None);
     };
-    if !may_have_run(record) {
-        return (Step::skipped("it never started"), None);
-    }
+    // Also of one that never started, as far as the record knows: a crash may have come between
+    // the start of its program and the record of it.
     match worktrees.rescue(record.id(), repository).await {
         Ok(rescue) => (Step::done(said(&rescue)), Some(rescue)),
+        Err(worktrees::Error::NoRescue(_)) if record.started.is_none() => {
+            (Step::skipped("it never started"), None)
+        }
         Err(error) => (failed("rescue", record, &error), None),
     }
-}
-
-/// Whether the agent's program may have written anything: a start that failed in the sandbox
-/// itself may have come that far.
-fn may_have_run(record: &AgentRecord) -> bool {
-    let failed_there =
-        matches!(&record.cause, Some(Cause::SpawnFailed { step, .. }) if step == "sandbox");
-    record.started.is_some() || failed_there
 }
 
 fn said(rescue: &Rescue) -> String {
@@ -181,7 +176,8 @@ async fn archive(
         cleanup: Some(report),
         ..record.clone()
     };
-    if death == Death::Unknowable {
+    let never_began = matches!(after.cause, Some(Cause::SpawnFailed { .. }));
+    if death == Death::Unknowable && !never_began {
         // Nobody saw it dead, so nothing better than this may be said of it.
         let detail = "it was in a sandbox that the configuration disables".to_owned();
         after.cause = Some(Cause::Lost { detail });

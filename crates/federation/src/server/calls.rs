@@ -20,11 +20,15 @@ use mosaic_common::proto::federation::v1::{
 };
 use mosaic_common::{AgentId, Clock, Reason, Refusal};
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Extensions, Request, Response, Status};
 use tracing::{Instrument, Span, error, field, info, warn};
+
+/// Records of reads that may wait to be written: as many as the store takes in one go. Beyond that
+/// an answer waits, so that a slow disk is not outrun.
+const UNWRITTEN: usize = 256;
 
 /// Serves the calls. Clones share everything.
 #[derive(Debug, Clone)]
@@ -37,6 +41,8 @@ pub(super) struct Calls {
 #[derive(Debug)]
 struct Shared {
     connections: Arc<Connections<HubPeer>>,
+    tasks: TaskTracker,
+    unwritten: Arc<Semaphore>,
     lanes: Lanes,
     verifier: Verifier,
     ledger: Arc<Ledger>,
@@ -59,9 +65,12 @@ impl Calls {
         let id = spoke.identity.id().clone();
         let (clock, ledger) = (spoke.clock, spoke.ledger);
         let key = spoke.identity.signing().clone();
+        let tasks = TaskTracker::new();
         Self {
             shared: Arc::new(Shared {
                 connections: spoke.connections,
+                tasks: tasks.clone(),
+                unwritten: Arc::new(Semaphore::new(UNWRITTEN)),
                 lanes: Lanes::default(),
                 verifier: Verifier::new(id.clone(), spoke.site, clock.clone(), ledger.clone()),
                 ledger,
@@ -70,7 +79,7 @@ impl Calls {
                 clock,
                 execute: spoke.execute,
             }),
-            tasks: TaskTracker::new(),
+            tasks,
             shutdown: CancellationToken::new(),
         }
     }
@@ -219,7 +228,7 @@ impl Shared {
             }
         };
         let receipt = self.sign(proven, command.agent(), &answer).await?;
-        self.note(record).await;
+        self.note_read(record).await;
         Ok((receipt, items))
     }
 }

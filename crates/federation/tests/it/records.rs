@@ -31,6 +31,10 @@ async fn a_spoke_records_what_became_of_each_command() {
     world.side.ask(&spawn()).await;
     world.side.ask(&elsewhere).await;
     world.side.ask(&status()).await;
+    // A read is recorded beside its answer.
+    while all(&world).await.records.len() < 3 {
+        tokio::task::yield_now().await;
+    }
     let broken = Refusal::new(Reason::Internal, "something broke");
     *world.running.recorder.refuse.lock().unwrap() = Some(broken);
     world.side.ask(&kill()).await;

@@ -32,8 +32,9 @@ const START: Duration = Duration::from_secs(30);
 /// kernel cannot end, such as one that waits for a dead disk, needs longer.
 const PROOF: Duration = Duration::from_secs(10);
 
-/// How often what was killed is looked at again.
-const LOOK: Duration = Duration::from_millis(10);
+/// The first pause before what was killed is looked at again, and the longest. The kernel ends a
+/// process in less than a millisecond; one that takes longer is not worth a busy processor.
+const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
 /// Starts, finds and ends supervisors.
 #[derive(Debug, Clone)]

@@ -4,13 +4,16 @@
 
 mod claude;
 mod cleanup;
+mod cleanup_real;
 mod doors;
 mod examples;
 mod killswitch;
 mod lifecycle;
 mod mirror;
 mod program;
+mod reading_along;
 mod sandbox;
+mod site;
 mod stage;
 mod worktrees_add;
 mod worktrees_hostile;

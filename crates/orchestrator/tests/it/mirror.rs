@@ -1,13 +1,11 @@
 //! A whole spoke beside a real Valkey server that dies in mid-run: the agents do not notice, and
 //! what other programs read is complete again when it is back.
 
-mod site;
-
+use crate::site::{Site, name, until};
 use mosaic_common::agent::Event;
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_testkit::valkey::{AppendOnly, Client, Server};
 use serde_json::Value;
-use site::{Site, name, until};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -4,7 +4,7 @@ use super::Shared;
 use crate::execute::Answer;
 use crate::kind;
 use crate::ledger::{Claim, ends_agents};
-use crate::record::CommandRecord;
+use crate::record::{CommandRecord, Records};
 use crate::verify::{Proven, VerifiedCommand};
 use mosaic_common::proto::MAX_ANSWER;
 use mosaic_common::proto::federation::v1::Envelope;
@@ -40,7 +40,7 @@ impl Shared {
             self.ledger.settle(claim, &receipt, &record).await
         };
         if is_read {
-            self.note(record).await;
+            self.note_read(record).await;
         }
         match stored {
             // Who was killed stays dead, whether or not that could be written down.
@@ -78,14 +78,29 @@ impl Shared {
         })
     }
 
+    /// Records a read beside its answer: it has no effect to be found out later, so its caller
+    /// does not wait for the disk. A server that shuts down waits.
+    pub(super) async fn note_read(&self, record: CommandRecord) {
+        let room = self.unwritten.clone().acquire_owned().await; // never closed
+        let records = self.records.clone();
+        self.tasks.spawn(async move {
+            note(&records, record).await;
+            drop(room);
+        });
+    }
+
     /// Records what had no claim. A record of the same command that is there stays as it is.
     pub(super) async fn note(&self, record: CommandRecord) {
-        if let Err(error) = self.records.begin(record).await {
-            error!(
-                error = &error as &dyn std::error::Error,
-                "cannot record a command"
-            );
-        }
+        note(&self.records, record).await;
+    }
+}
+
+async fn note(records: &Records, record: CommandRecord) {
+    if let Err(error) = records.begin(record).await {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "cannot record a command"
+        );
     }
 }
 

@@ -5,11 +5,12 @@ use crate::sandbox::Error;
 use crate::sandbox::cgroup::Cgroup;
 use crate::sandbox::procfs::{self, Process};
 use mosaic_common::AgentId;
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Looks until nothing of the agent lives, and says how that was seen.
 pub(super) async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
-    let deadline = Instant::now() + PROOF;
+    let (deadline, mut pause) = (Instant::now() + PROOF, LOOK.0);
     loop {
         let (known, cgroup) = (known(found), found.cgroup.clone());
         let (mark, owner) = (mark(agent), found.owner);
@@ -38,7 +39,7 @@ pub(super) async fn prove(agent: &AgentId, found: &Found) -> Result<String, Erro
                 left.len() - 1
             )));
         }
-        sleep(LOOK).await;
+        wait(&mut pause).await;
     }
 }
 
@@ -75,14 +76,20 @@ fn said(found: &Found) -> String {
 
 /// Removes a group. The last process of it may take a moment to leave.
 pub(super) async fn remove_group(cgroup: &Cgroup) -> Result<(), Error> {
-    let deadline = Instant::now() + PROOF;
+    let (deadline, mut pause) = (Instant::now() + PROOF, LOOK.0);
     loop {
         match cgroup.remove() {
             Ok(()) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
                 return Err(failed("remove the control group")(error));
             }
-            Err(_) => sleep(LOOK).await,
+            Err(_) => wait(&mut pause).await,
         }
     }
+}
+
+/// Waits for a pause, and makes the next one longer.
+async fn wait(pause: &mut Duration) {
+    sleep(*pause).await;
+    *pause = (*pause * 2).min(LOOK.1);
 }

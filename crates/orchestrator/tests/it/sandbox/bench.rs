@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// No process.
-pub(super) const NOBODY: [i32; 0] = [];
+pub(crate) const NOBODY: [i32; 0] = [];
 
 /// How long anything may take before it counts as never.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// The spoke whose control groups and containers the tests use.
 const SPOKE: &str = "sandbox-tests";
@@ -30,9 +30,9 @@ const SPOKE: &str = "sandbox-tests";
 const IMAGE: &str = "mosaic-test";
 
 /// A data folder and a sandbox on it. What was left running is killed at the end.
-pub(super) struct Bench {
-    pub(super) sandbox: Arc<dyn Sandbox>,
-    pub(super) folders: Folders,
+pub(crate) struct Bench {
+    pub(crate) sandbox: Arc<dyn Sandbox>,
+    pub(crate) folders: Folders,
     cgroups: Option<Cgroups>,
     program: PathBuf,
     _data: tempfile::TempDir,
@@ -40,7 +40,7 @@ pub(super) struct Bench {
 
 impl Bench {
     /// In containers; `None`, and a word about it, where there is no engine with the tests' image.
-    pub(super) async fn docker() -> Option<Self> {
+    pub(crate) async fn docker() -> Option<Self> {
         let (data, folders, program) = data();
         let made = Docker::probe(&spoke(), &settings(), &folders, program.clone()).await;
         Some(Self {
@@ -53,7 +53,7 @@ impl Bench {
     }
 
     /// With namespaces; `None`, and a word about it, where they cannot be had.
-    pub(super) async fn bubblewrap() -> Option<Self> {
+    pub(crate) async fn bubblewrap() -> Option<Self> {
         let (data, folders, program) = data();
         let cgroups = needed("control groups", cgroups())?;
         let made = Bubblewrap::probe(&folders, Some(cgroups.clone()), program.clone()).await;
@@ -67,7 +67,7 @@ impl Bench {
     }
 
     /// Without namespaces.
-    pub(super) async fn process() -> Option<Self> {
+    pub(crate) async fn process() -> Option<Self> {
         Some(Self::process_with(Some(needed(
             "control groups",
             cgroups(),
@@ -75,7 +75,7 @@ impl Bench {
     }
 
     /// Without namespaces, and without control groups if there are none.
-    pub(super) fn process_with(cgroups: Option<Cgroups>) -> Self {
+    pub(crate) fn process_with(cgroups: Option<Cgroups>) -> Self {
         let (data, folders, program) = data();
         let made = ProcessSandbox::new(&folders, cgroups.clone(), program.clone());
         Self {
@@ -88,7 +88,7 @@ impl Bench {
     }
 
     /// Another object of the same sandbox, as a spoke has after it has come back.
-    pub(super) async fn again(&self) -> Arc<dyn Sandbox> {
+    pub(crate) async fn again(&self) -> Arc<dyn Sandbox> {
         let (cgroups, program) = (self.cgroups.clone(), self.program.clone());
         match self.sandbox.name().as_str() {
             "docker" => Arc::new(
@@ -106,7 +106,7 @@ impl Bench {
     }
 
     /// A new agent that runs a shell's script in its own working tree.
-    pub(super) fn spec(&self, script: &str) -> SandboxSpec {
+    pub(crate) fn spec(&self, script: &str) -> SandboxSpec {
         let agent = AgentId::of_command(CommandId::random());
         let own = self.folders.claim(&agent).unwrap();
         SandboxSpec {
@@ -127,7 +127,7 @@ impl Bench {
     }
 
     /// Starts a script that is to go on; returns once it has made the file `ready`.
-    pub(super) async fn running(&self, script: &str) -> SandboxSpec {
+    pub(crate) async fn running(&self, script: &str) -> SandboxSpec {
         let spec = self.spec(script);
         self.sandbox.ensure(&spec).await.unwrap();
         let ready = spec.workdir.join("ready");
@@ -136,36 +136,36 @@ impl Bench {
     }
 
     /// Runs a script to its end.
-    pub(super) async fn run(&self, script: &str) -> (SandboxSpec, Ending) {
+    pub(crate) async fn run(&self, script: &str) -> (SandboxSpec, Ending) {
         self.run_spec(self.spec(script)).await
     }
 
     /// Runs it to its end.
-    pub(super) async fn run_spec(&self, spec: SandboxSpec) -> (SandboxSpec, Ending) {
+    pub(crate) async fn run_spec(&self, spec: SandboxSpec) -> (SandboxSpec, Ending) {
         self.sandbox.ensure(&spec).await.unwrap();
         let ending = self.ending(&spec).await;
         (spec, ending)
     }
 
     /// How it ends.
-    pub(super) async fn ending(&self, spec: &SandboxSpec) -> Ending {
+    pub(crate) async fn ending(&self, spec: &SandboxSpec) -> Ending {
         in_time(self.sandbox.wait(&spec.agent)).await.unwrap()
     }
 
     /// Removes it at once.
-    pub(super) async fn remove(&self, spec: &SandboxSpec) -> Result<Removed, Error> {
+    pub(crate) async fn remove(&self, spec: &SandboxSpec) -> Result<Removed, Error> {
         in_time(self.sandbox.remove(&spec.agent, Duration::ZERO)).await
     }
 
     /// Removes it, and looks for itself that nothing is left: no process, no file, no group.
-    pub(super) async fn remove_for_good(&self, spec: &SandboxSpec) {
+    pub(crate) async fn remove_for_good(&self, spec: &SandboxSpec) {
         let removed = self.remove(spec).await.unwrap();
         assert!(matches!(removed, Removed::Dead(_)), "{removed:?}");
         self.assert_gone(spec).await;
     }
 
     /// Looks for itself that nothing is left of it.
-    pub(super) async fn assert_gone(&self, spec: &SandboxSpec) {
+    pub(crate) async fn assert_gone(&self, spec: &SandboxSpec) {
         assert_eq!(bearing(&spec.agent), NOBODY, "processes are left");
         assert!(!self.folders.run(&spec.agent).exists(), "a folder is left");
         assert_eq!(groups_of(&spec.agent), Vec::<PathBuf>::new());
@@ -201,12 +201,12 @@ impl Drop for Bench {
 }
 
 /// The spoke of the tests.
-pub(super) fn spoke() -> mosaic_common::Alias {
+pub(crate) fn spoke() -> mosaic_common::Alias {
     SPOKE.parse().unwrap()
 }
 
 /// The engine of the tests.
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         image: IMAGE.to_owned(),
         ..Settings::default()
@@ -252,7 +252,7 @@ pub(crate) fn needed<T>(what: &str, made: Result<T, String>) -> Option<T> {
 }
 
 /// Fails if it takes long.
-pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, work).await.expect("in time")
 }
 
@@ -266,7 +266,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Every process whose file of this name in `/proc` holds these bytes.
-pub(super) fn holding(file: &str, bytes: &[u8]) -> Vec<i32> {
+pub(crate) fn holding(file: &str, bytes: &[u8]) -> Vec<i32> {
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
@@ -299,7 +299,7 @@ fn groups_of(agent: &AgentId) -> Vec<PathBuf> {
 }
 
 /// All it wrote to one stream, and how many bytes of it were dropped.
-pub(super) fn written(spec: &SandboxSpec, stream: Stream) -> (Vec<u8>, u64) {
+pub(crate) fn written(spec: &SandboxSpec, stream: Stream) -> (Vec<u8>, u64) {
     let chunks = output::read(&spec.output, 0, usize::MAX).unwrap();
     let chunks = chunks.iter().filter(|chunk| chunk.stream == stream);
     chunks.fold((Vec::new(), 0), |(mut data, dropped), chunk| {
@@ -309,6 +309,6 @@ pub(super) fn written(spec: &SandboxSpec, stream: Stream) -> (Vec<u8>, u64) {
 }
 
 /// All it wrote to standard output, as text.
-pub(super) fn said(spec: &SandboxSpec) -> String {
+pub(crate) fn said(spec: &SandboxSpec) -> String {
     String::from_utf8(written(spec, Stream::Stdout).0).unwrap()
 }
