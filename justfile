@@ -50,6 +50,11 @@ bench *FLAGS:
 bench-docs *FLAGS:
     scripts/bench-docs {{FLAGS}}
 
+# The images of docker-compose.yml: mosaic-hub, mosaic-spoke, mosaic-agent. BASE names what they are built on.
+images profile="release":
+    cargo build --profile {{ profile }} --locked --bin mosaic
+    scripts/images "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/mosaic"
+
 # Is the code formatted?
 fmt:
     cargo fmt --all --check

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is a failed test
 
 mod bad_input;
+mod compose;
 mod demo;
 mod federation;
 mod kills;

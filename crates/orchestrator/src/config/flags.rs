@@ -27,6 +27,9 @@ pub struct Flags {
     /// Instead of `sandboxes` in the file.
     #[arg(long, env = "MOSAIC_SPOKE_SANDBOXES", value_delimiter = ',')]
     pub sandboxes: Option<Vec<SandboxName>>,
+    /// Instead of `docker.image` in the file.
+    #[arg(long, env = "MOSAIC_AGENT_IMAGE")]
+    pub agent_image: Option<String>,
     /// Instead of `valkey.url` in the file.
     // Text here: clap would repeat what it cannot parse, and a password may be in it.
     #[arg(long, env = "MOSAIC_VALKEY_URL", hide_env_values = true)]
@@ -59,6 +62,7 @@ impl Flags {
         config.listen = over.listen.or(config.listen);
         config.socket = over.socket.or(config.socket);
         config.sandboxes = over.sandboxes.unwrap_or(config.sandboxes);
+        config.docker.image = over.agent_image.unwrap_or(config.docker.image);
         if let Some(text) = over.valkey {
             let url = text.parse().map_err(|error| ConfigError::Value {
                 field: "valkey.url".to_owned(),

@@ -28,6 +28,29 @@ fn the_example_of_a_spoke_parses_and_names_what_the_grant_lists() {
 }
 
 #[test]
+fn the_spokes_of_compose_parse_share_no_uid_and_grant_what_they_have() {
+    let connection = example("spoke-connections.toml").0;
+    let (connection, _) = connection.split_once("[connection.grant]").unwrap();
+    let mut taken = Vec::new();
+    for site in ["osaka", "tokyo"] {
+        let (text, path) = example(&format!("docker/{site}/spoke.toml"));
+        let config = Config::parse(&text, path).unwrap();
+        assert_eq!(config.name.as_str(), site);
+        assert!(config.valkey.is_some() && config.docker.enabled);
+        let uids = config.uids.first..config.uids.first + config.uids.count;
+        taken.push(uids);
+        let grant = example(&format!("docker/{site}/grant.toml")).0;
+        let hubs = parse_hubs(&format!("{connection}{grant}")).unwrap();
+        let grant = &hubs[0].grant;
+        let known = |name| config.repositories.contains_key(name);
+        assert!(!grant.repositories.is_empty() && grant.repositories.iter().all(known));
+        let known = |name| config.profiles.contains_key(name);
+        assert!(!grant.profiles.is_empty() && grant.profiles.iter().all(known));
+    }
+    assert!(taken[0].end <= taken[1].start, "{taken:?}");
+}
+
+#[test]
 fn the_page_of_agents_says_of_every_reason_what_to_do_and_its_example_is_read() {
     let (page, path) = example("../docs/agents.md");
     for fault in Fault::ALL {
