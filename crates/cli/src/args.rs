@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Token(commands::token::TokenArgs),
     /// Make the identity of a hub or a spoke, and print its public half
     Keygen(commands::keygen::KeygenArgs),
+    /// Print the script that completes commands and flags in your shell
+    Completions(commands::completions::CompletionsArgs),
     /// Count what a spoke has on this machine, without asking the spoke
     Inventory(commands::inventory::InventoryArgs),
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each. None knows another.
 
+pub(crate) mod completions;
 pub(crate) mod connections;
 pub(crate) mod history;
 pub(crate) mod inventory;
@@ -85,6 +86,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Release(args) => release::run(&args, context).await,
         Command::Result(args) => result::run(&args, context).await,
         Command::Commands(args) => history::run(&args, context).await,
+        Command::Completions(args) => completions::run(&args, context),
         Command::Connections => connections::run(context).await,
         Command::Sites => sites::run(context).await,
         Command::Token(args) => token::run(args, context).await,

@@ -3,6 +3,10 @@
 //! Everything that goes out for people is escaped here, whoever wrote it. Only
 //! [`Console::bytes`] passes bytes on as they are, and says when a caller may use it.
 
+mod waiting;
+
+pub(crate) use waiting::Waiting;
+
 use crate::{
     escape::{Layout, escape},
     exit::Exit,
@@ -147,6 +151,15 @@ impl Console {
     pub(crate) fn note(self, text: &str) {
         if self.form == Form::Human {
             complain(&escape(text, Layout::OneLine));
+        }
+    }
+
+    /// Shows people at a terminal that something is waited for, until the value is dropped.
+    pub(crate) fn waiting(self, what: &str) -> Waiting {
+        if self.form == Form::Human && Waiting::is_seen() {
+            Waiting::begin(what)
+        } else {
+            Waiting::unseen()
         }
     }
 

@@ -52,9 +52,15 @@ pub(crate) fn mirror(config: &Config, store: Arc<dyn StateStore>) -> Option<Mirr
 /// The sandboxes that the configuration allows, each tried before it is offered. `owner` is the
 /// spoke's id.
 pub(crate) async fn sandboxes(config: &Config, folders: &Folders, owner: &Alias) -> Sandboxes {
-    let cgroups = match Cgroups::detect(&config.name) {
-        Ok(cgroups) => Some(cgroups),
-        Err(why) => {
+    // An engine makes its own.
+    let own = config
+        .sandboxes
+        .iter()
+        .any(|name| *name != SandboxName::Docker);
+    let cgroups = match own.then(|| Cgroups::detect(&config.name)) {
+        None => None,
+        Some(Ok(cgroups)) => Some(cgroups),
+        Some(Err(why)) => {
             tracing::warn!(%why, "limits are kept by the weaker per-process limits");
             None
         }

@@ -50,7 +50,7 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// If the disk could not be asked: never an empty list instead.
     async fn list(&self) -> Result<Vec<AgentId>, Error>;
 
-    /// Sends what a rescued agent left: summary, commits, then the patch if it is wanted.
+    /// Sends what a rescued agent left: summary, commits, then what else is wanted.
     /// Ends early, without an error, when the receiver is gone.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
         &self,
         agent: &AgentId,
         repository: &Alias,
-        patch: Patch,
+        detail: Detail,
         to: mpsc::Sender<ResultItem>,
     ) -> Result<(), Error>;
 }
@@ -103,13 +103,15 @@ pub struct Rescue {
     pub skipped_files: u64,
 }
 
-/// Whether the patch is wanted.
+/// What is wanted besides summary and commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patch {
-    /// Summary and commits only.
-    Omit,
-    /// The patch too.
-    Include,
+pub enum Detail {
+    /// Nothing.
+    Summary,
+    /// The patch from base to rescue commit.
+    Patch,
+    /// A git bundle of the commits between the two.
+    Bundle,
 }
 
 /// A piece of a result, in this order.
@@ -121,6 +123,8 @@ pub enum ResultItem {
     Commit(Commit),
     /// At most [`CHUNK`](mosaic_common::proto::CHUNK) bytes.
     Patch(bytes::Bytes),
+    /// At most [`CHUNK`](mosaic_common::proto::CHUNK) bytes.
+    Bundle(bytes::Bytes),
 }
 
 /// What changed, in numbers.

@@ -2,7 +2,7 @@
 
 use mosaic_common::{AgentId, Alias};
 use orchestrator::worktrees::{
-    Checkout, Error, Patch, Rescue, ResultItem, Summary, Worktree, Worktrees,
+    Checkout, Detail, Error, Rescue, ResultItem, Summary, Worktree, Worktrees,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -168,7 +168,7 @@ impl Worktrees for FakeWorktrees {
         &self,
         agent: &AgentId,
         _repository: &Alias,
-        patch: Patch,
+        detail: Detail,
         to: mpsc::Sender<ResultItem>,
     ) -> Result<(), Error> {
         if !self.is_rescued(agent) {
@@ -183,7 +183,7 @@ impl Worktrees for FakeWorktrees {
             commits: 1,
         };
         drop(to.send(ResultItem::Summary(summary)).await);
-        if patch == Patch::Include {
+        if detail == Detail::Patch {
             drop(to.send(ResultItem::Patch("+ a line\n".into())).await);
         }
         Ok(())

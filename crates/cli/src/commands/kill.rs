@@ -50,7 +50,9 @@ pub(crate) async fn run(args: KillArgs, context: &Context) -> Result<Exit, Failu
         let (mut agents, request) = (agents.clone(), patient(request.clone(), grace));
         async move { agents.kill(request).await }
     });
+    let waiting = context.console.waiting("waiting until it is seen dead");
     let view = KillView::from(answer.await?.into_inner());
+    drop(waiting);
     match context.console.form() {
         Form::Json => context.console.object(&view)?,
         Form::Human => print(context, &request.agent_id, &view)?,

@@ -41,7 +41,9 @@ pub(crate) async fn run(args: KillAllArgs, context: &Context) -> Result<Exit, Fa
         let (mut agents, request) = (agents.clone(), patient(request.clone(), Duration::ZERO));
         async move { agents.kill_all(request).await }
     });
+    let waiting = context.console.waiting("waiting until all are seen dead");
     let view = KillAllView::from(answer.await?.into_inner());
+    drop(waiting);
     match context.console.form() {
         Form::Json => context.console.object(&view)?,
         Form::Human => print(context, &view)?,

@@ -1,5 +1,7 @@
 //! `mosaic result`: shows what an agent left.
 
+mod bundle;
+
 use super::{AgentArgs, Context};
 use crate::{
     console::{Console, Form, Paint},
@@ -11,6 +13,7 @@ use crate::{
 use mosaic_common::proto::agent::v1 as pb;
 use pb::result_response::Item;
 use std::io::{IsTerminal, stdout};
+use std::path::PathBuf;
 use tonic::Streaming;
 
 /// Whose, and how much.
@@ -24,6 +27,12 @@ pub(crate) struct ResultArgs {
     /// The numbers only
     #[arg(long)]
     stat: bool,
+    /// Write its commits to this file, as a bundle that `git fetch` reads
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["stat", "patch"])]
+    bundle: Option<PathBuf>,
+    /// Replace the file if it is there
+    #[arg(long, requires = "bundle")]
+    force: bool,
 }
 
 /// Shows what an agent left.
@@ -32,10 +41,10 @@ pub(crate) struct ResultArgs {
 /// If it is refused, not there yet, or if nobody could be reached. A patch that breaks off
 /// is an error too: what was printed of it is not whole.
 pub(crate) async fn run(args: &ResultArgs, context: &Context) -> Result<Exit, Failure> {
-    let format = if args.patch {
-        pb::ResultFormat::Patch
-    } else {
-        pb::ResultFormat::Summary
+    let format = match (&args.bundle, args.patch) {
+        (Some(_), _) => pb::ResultFormat::Bundle,
+        (None, true) => pb::ResultFormat::Patch,
+        (None, false) => pb::ResultFormat::Summary,
     };
     let request = pb::ResultRequest {
         site: args.agent.site(),
@@ -44,6 +53,10 @@ pub(crate) async fn run(args: &ResultArgs, context: &Context) -> Result<Exit, Fa
     };
     let answer = context.client()?.agents.result(request).await?;
     let items = answer.into_inner();
+    if let Some(place) = &args.bundle {
+        bundle::write(context, place, args.force, items).await?;
+        return Ok(Exit::Done);
+    }
     if args.patch {
         print_patch(context.console, items).await?;
         return Ok(Exit::Done);
@@ -66,7 +79,7 @@ async fn read_summary(mut items: Streaming<pb::ResultResponse>) -> Result<Result
             Some(Item::Summary(wire)) => summary = Some(ResultView::from(wire)),
             Some(Item::Commit(wire)) => commits.push(CommitView::from(wire)),
             // Not asked for; from a newer server there may be more kinds.
-            Some(Item::Patch(_)) | None => {}
+            Some(Item::Patch(_) | Item::Bundle(_)) | None => {}
         }
     }
     let mut view = summary.ok_or(Failure::Answer("summary"))?;
@@ -106,22 +119,27 @@ async fn print_patch(
     while let Some(response) = items.message().await? {
         let Some(item) = response.item else { continue };
         match (item, console.form()) {
-            (item, Form::Json) => console.object(&line(item))?,
+            (item, Form::Json) => {
+                if let Some(line) = line(item) {
+                    console.object(&line)?;
+                }
+            }
             (Item::Patch(bytes), Form::Human) => match &mut escaper {
                 Some(escaper) => console.bytes(escaper.push(&bytes).as_bytes())?,
                 None => console.bytes(&bytes)?,
             },
-            (Item::Summary(_) | Item::Commit(_), Form::Human) => {}
+            (Item::Summary(_) | Item::Commit(_) | Item::Bundle(_), Form::Human) => {}
         }
     }
     let rest = escaper.map(|mut escaper| escaper.finish());
     console.bytes(rest.unwrap_or_default().as_bytes())
 }
 
-fn line(item: Item) -> PatchLine {
+fn line(item: Item) -> Option<PatchLine> {
     match item {
-        Item::Summary(wire) => PatchLine::Summary(wire.into()),
-        Item::Commit(wire) => PatchLine::Commit(wire.into()),
-        Item::Patch(bytes) => PatchLine::Patch(bytes.as_ref().into()),
+        Item::Summary(wire) => Some(PatchLine::Summary(wire.into())),
+        Item::Commit(wire) => Some(PatchLine::Commit(wire.into())),
+        Item::Patch(bytes) => Some(PatchLine::Patch(bytes.as_ref().into())),
+        Item::Bundle(_) => None, // not asked for
     }
 }

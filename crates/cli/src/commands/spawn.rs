@@ -155,7 +155,9 @@ async fn wait(context: &Context, accepted: &pb::Agent) -> Result<Exit, Failure> 
     };
     let mut events = Events::new(context.client()?, request, Follow::patient());
     loop {
+        let waiting = context.console.waiting("waiting for its end");
         let item = events.next().await?;
+        drop(waiting);
         let is_last = match &item {
             Some(Item::Event(event)) => event.r#type == "agent.cleanup",
             // What is missing may have been the last one.

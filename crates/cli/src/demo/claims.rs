@@ -206,7 +206,9 @@ impl Hub {
             match answer.item {
                 Some(pb::result_response::Item::Summary(first)) => summary = Some(first),
                 Some(pb::result_response::Item::Patch(piece)) => patch.extend_from_slice(&piece),
-                Some(pb::result_response::Item::Commit(_)) | None => {}
+                Some(pb::result_response::Item::Commit(_))
+                | Some(pb::result_response::Item::Bundle(_))
+                | None => {}
             }
         }
         let summary = summary.context("result came without a summary")?;

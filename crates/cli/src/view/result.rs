@@ -41,6 +41,22 @@ pub(crate) struct CommitView {
     pub rescue: bool,
 }
 
+/// A bundle that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BundleView {
+    /// The file.
+    pub bundle: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The commit that a clone must have to fetch from it.
+    pub base_commit: String,
+    /// The commit that holds all the agent's work.
+    pub rescue_commit: String,
+    /// The ref to fetch.
+    pub rescue_ref: String,
+}
+
 /// One line of `--patch --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "type")]

@@ -129,14 +129,6 @@ fn a_patch_of_100_mib_comes_through_hub_and_spoke_whole() {
         world.folder().join("repository"),
         world.folder().join("copy"),
     );
-    let git = |folder: &Path, arguments: &[&str]| {
-        let done = Command::new("git")
-            .args(arguments)
-            .current_dir(folder)
-            .status()
-            .unwrap();
-        assert!(done.success(), "git {arguments:?}");
-    };
     git(
         world.folder(),
         &[
@@ -246,6 +238,35 @@ fn a_spoke_that_is_told_to_stop_ends_and_rescues_its_agents_first() {
         patch.out,
         patch.err
     );
+    // The same as a bundle, through the hub and at the spoke: git takes it into a clone.
+    let copy = world.folder().join("bundle-copy");
+    let source = world.folder().join("repository");
+    let clone = [
+        "clone",
+        "-q",
+        source.to_str().unwrap(),
+        copy.to_str().unwrap(),
+    ];
+    git(world.folder(), &clone);
+    for (name, by_hub) in [("hub.bundle", true), ("spoke.bundle", false)] {
+        let file = world.folder().join(name);
+        let asked = [
+            "result",
+            &agent,
+            "--bundle",
+            file.to_str().unwrap(),
+            "--json",
+        ];
+        let told = if by_hub {
+            world.hub(&asked)
+        } else {
+            world.at_spoke("alpha", &asked)
+        };
+        let told = told.json();
+        let fetched = format!("{}:refs/heads/{name}", told["rescueRef"].as_str().unwrap());
+        git(&copy, &["fetch", "-q", file.to_str().unwrap(), &fetched]);
+        git(&copy, &["cat-file", "-e", &format!("{name}:unsaved.txt")]);
+    }
 }
 
 #[test]
@@ -378,4 +399,13 @@ fn an_independent_client_in_python_does_the_main_job() {
         done.err,
         world.log("hub")
     );
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let done = Command::new("git")
+        .args(arguments)
+        .current_dir(folder)
+        .status()
+        .unwrap();
+    assert!(done.success(), "git {arguments:?}");
 }

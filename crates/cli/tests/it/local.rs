@@ -1,7 +1,8 @@
 //! `token` and `keygen`: they work on folders, without any server.
 
 use crate::program::Home;
-use std::{fs, os::unix::fs::PermissionsExt};
+use crate::world::said;
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 #[tokio::test]
 async fn a_token_is_made_listed_and_revoked() {
@@ -81,4 +82,29 @@ async fn a_service_takes_its_own_flags() {
     let run = Home::new().run(&["hub", "--help"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stdout().contains("--check-config"), "{run:?}");
+}
+
+#[test]
+fn shells_take_the_completions_and_find_every_command() {
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let script =
+            said(Command::new(env!("CARGO_BIN_EXE_mosaic")).args(["completions", shell])).out;
+        for command in ["spawn", "kill-all", "result", "completions"] {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("script");
+        fs::write(&file, &script).unwrap();
+        // Only bash is everywhere; the others say so where they are.
+        match Command::new(shell).arg(check).arg(&file).output() {
+            Ok(read) => assert!(read.status.success(), "{shell}: {read:?}"),
+            Err(_) if shell != "bash" => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let asked = "source <(\"$0\" completions bash); COMP_WORDS=(mosaic kil); COMP_CWORD=1; \
+                 _mosaic mosaic kil mosaic; echo ${COMPREPLY[@]}";
+    let program = env!("CARGO_BIN_EXE_mosaic");
+    let reply = said(Command::new("bash").args(["-c", asked, program]));
+    assert_eq!(reply.out.trim(), "kill kill-all", "{}", reply.err);
 }

@@ -175,6 +175,66 @@ async fn a_patch_that_breaks_off_is_an_error() {
     assert_eq!(run.code, 5, "{run:?}");
 }
 
+fn bundle(end: Option<Status>) -> Vec<Result<pb::ResultResponse, Status>> {
+    let summary = pb::ResultSummary {
+        rescue_ref: "refs/mosaic/agents/ag_x".into(),
+        ..Default::default()
+    };
+    let mut items = vec![
+        item(pb::result_response::Item::Summary(summary)),
+        item(pb::result_response::Item::Bundle(
+            b"# v2 git ".as_ref().into(),
+        )),
+        item(pb::result_response::Item::Bundle(
+            b"bundle\n".as_ref().into(),
+        )),
+    ];
+    items.extend(end.map(Err));
+    items
+}
+
+#[tokio::test]
+async fn a_bundle_is_written_whole_and_never_over_a_file_unasked() {
+    let (endpoint, script) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("work.bundle");
+    let path = file.to_str().unwrap();
+    let home = Home::with(&endpoint);
+    script.result.answer(Ok(bundle(None)));
+    let run = home.run(&["result", AGENT, "--bundle", path]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let fetch = format!("git fetch {path} refs/mosaic/agents/ag_x\n");
+    assert_eq!(run.stdout(), fetch);
+    assert_eq!(std::fs::read(&file).unwrap(), b"# v2 git bundle\n");
+
+    script.result.answer(Ok(bundle(None)));
+    let run = home.run(&["result", AGENT, "--bundle", path]).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("--force"), "{run:?}");
+    script.result.answer(Ok(bundle(None)));
+    let arguments = ["result", AGENT, "--bundle", path, "--force", "--json"];
+    let run = home.run(&arguments).await;
+    let told: serde_json::Value = serde_json::from_str(&run.stdout()).unwrap();
+    assert_eq!(
+        (&told["bundle"], &told["bytes"]),
+        (&path.into(), &16.into())
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_bundle_that_breaks_off_leaves_no_file() {
+    let (endpoint, script) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("work.bundle");
+    let cut = Some(Status::unavailable("cut"));
+    script.result.answer(Ok(bundle(cut)));
+    let arguments = ["result", AGENT, "--bundle", file.to_str().unwrap()];
+    let run = Home::with(&endpoint).run(&arguments).await;
+    assert_eq!(run.code, 5, "{run:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[tokio::test]
 async fn a_result_is_one_object_with_its_commits() {
     let (endpoint, script) = start().await;

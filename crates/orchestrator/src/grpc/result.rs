@@ -2,7 +2,7 @@
 
 use super::streams::{AHEAD, Answers};
 use super::{Caller, Requests};
-use crate::worktrees::{self, Patch, ResultItem};
+use crate::worktrees::{self, Detail, ResultItem};
 use mosaic_common::agent::wire::{parse_agent_id, rescue_ref};
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, Reason, Refusal};
@@ -40,16 +40,17 @@ impl Requests {
                 "nothing of the agent is rescued; its cleanup report says why",
             ));
         }
-        let patch = match request.format() {
-            pb::ResultFormat::Unspecified | pb::ResultFormat::Summary => Patch::Omit,
-            pb::ResultFormat::Patch => Patch::Include,
+        let detail = match request.format() {
+            pb::ResultFormat::Unspecified | pb::ResultFormat::Summary => Detail::Summary,
+            pb::ResultFormat::Patch => Detail::Patch,
+            pb::ResultFormat::Bundle => Detail::Bundle,
         };
         let (sender, receiver) = mpsc::channel(AHEAD);
         let agents = self.agents().clone();
         tokio::spawn(async move {
             let (items, to) = mpsc::channel(AHEAD);
             let worktrees = agents.deps().worktrees.clone();
-            let read = worktrees.result(record.id(), &repository, patch, items);
+            let read = worktrees.result(record.id(), &repository, detail, items);
             let ((), read) = tokio::join!(forward(to, &sender, record.id()), read);
             if let Err(error) = read {
                 drop(sender.send(Err(not_read(&error))).await);
@@ -88,6 +89,7 @@ async fn forward(
                 rescue,
             }),
             ResultItem::Patch(patch) => Item::Patch(patch),
+            ResultItem::Bundle(bundle) => Item::Bundle(bundle),
         };
         if sender
             .send(Ok(pb::ResultResponse { item: Some(item) }))

@@ -4,7 +4,7 @@
 //! It wires the parts and keeps the order of steps; each part says what it does itself.
 
 use super::{
-    Checkout, Error, Most, Patch, Repository, Rescue, ResultItem, Worktree, Worktrees,
+    Checkout, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
     cache::Cache, checkout, fetch::Git, report, rescue, results::Results, system_failed,
 };
 use crate::folders::{self, AgentFolder, Folders};
@@ -149,14 +149,14 @@ impl Worktrees for GitWorktrees {
         &self,
         agent: &AgentId,
         repository: &Alias,
-        patch: Patch,
+        detail: Detail,
         to: mpsc::Sender<ResultItem>,
     ) -> Result<(), Error> {
         let cache = self.cache(repository)?;
         let (results, agent) = (self.results(repository), agent.clone());
         blocking(move || {
             let results = Results::ensure(&results, &cache.objects())?;
-            report::send(&results, &agent, patch, &to)
+            report::send(&results, &agent, detail, &to)
         })
         .await
     }

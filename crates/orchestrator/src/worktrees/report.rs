@@ -1,11 +1,12 @@
-//! Tells what an agent left: numbers, commits, then the patch, piece by piece.
+//! Tells what an agent left: numbers, commits, then the patch or a bundle, piece by piece.
 //!
 //! It reads the results only: what the agent's own folder holds by now does not matter. Texts of
 //! commits are the agent's words and leave without control characters.
 
-use super::{Commit, Error, Patch, ResultItem, Summary, git_failed, results::Results};
-use bytes::BytesMut;
-use git2::{Diff, DiffFormat, DiffLineType, DiffOptions, Oid, Repository, Sort};
+use super::{Commit, Detail, Error, ResultItem, Summary, git_failed, results::Results};
+use bytes::{Bytes, BytesMut};
+use git2::{Diff, DiffFormat, DiffLineType, DiffOptions, Oid, PackBuilder, Repository, Sort};
+use mosaic_common::agent::wire::rescue_ref;
 use mosaic_common::{AgentId, proto::CHUNK};
 use tokio::sync::mpsc::Sender;
 
@@ -19,7 +20,7 @@ const TEXT_MAX: usize = 200;
 pub(super) fn send(
     results: &Results,
     agent: &AgentId,
-    patch: Patch,
+    detail: Detail,
     to: &Sender<ResultItem>,
 ) -> Result<(), Error> {
     let (Some(base), Some(rescue)) = (results.base(agent)?, results.rescued(agent)?) else {
@@ -48,9 +49,16 @@ pub(super) fn send(
             return Ok(());
         }
     }
-    match patch {
-        Patch::Omit => Ok(()),
-        Patch::Include => send_patch(&diff, to),
+    let pieces = |of| Pieces {
+        waiting: BytesMut::new(),
+        of,
+        to,
+        gone: false,
+    };
+    match detail {
+        Detail::Summary => Ok(()),
+        Detail::Patch => send_patch(&diff, pieces(ResultItem::Patch)),
+        Detail::Bundle => send_bundle(git, (base, rescue), agent, pieces(ResultItem::Bundle)),
     }
 }
 
@@ -99,12 +107,7 @@ fn plain(text: &[u8]) -> String {
 }
 
 /// Sends the patch as git writes it, in pieces.
-fn send_patch(diff: &Diff<'_>, to: &Sender<ResultItem>) -> Result<(), Error> {
-    let mut pieces = Pieces {
-        waiting: BytesMut::new(),
-        to,
-        gone: false,
-    };
+fn send_patch(diff: &Diff<'_>, mut pieces: Pieces<'_>) -> Result<(), Error> {
     let printed = diff.print(DiffFormat::Patch, |_, _, line| {
         let sign: &[u8] = match line.origin_value() {
             DiffLineType::Context => b" ",
@@ -119,23 +122,49 @@ fn send_patch(diff: &Diff<'_>, to: &Sender<ResultItem>) -> Result<(), Error> {
         };
         pieces.push(sign) && pieces.push(line.content())
     });
-    if pieces.gone {
-        return Ok(());
-    }
-    printed.map_err(git_failed("write the patch"))?;
-    pieces.flush();
-    Ok(())
+    pieces.end(printed.map_err(git_failed("write the patch")))
 }
 
-/// Text on its way to the receiver.
+/// Sends a bundle of what is reachable from the rescue commit and not from the base, in pieces:
+/// a header that names both, and a pack (gitformat-bundle(5), version 2).
+fn send_bundle(
+    git: &Repository,
+    (base, rescue): (Oid, Oid),
+    agent: &AgentId,
+    mut pieces: Pieces<'_>,
+) -> Result<(), Error> {
+    let header = format!(
+        "# v2 git bundle\n-{base} base\n{rescue} {}\n\n",
+        rescue_ref(agent)
+    );
+    let written = pack(git, base, rescue).and_then(|mut pack| {
+        if !pieces.push(header.as_bytes()) {
+            return Ok(());
+        }
+        pack.foreach(|bytes| pieces.push(bytes))
+    });
+    pieces.end(written.map_err(git_failed("write the bundle")))
+}
+
+fn pack(git: &Repository, base: Oid, rescue: Oid) -> Result<PackBuilder<'_>, git2::Error> {
+    let mut walk = git.revwalk()?;
+    walk.push(rescue)?;
+    walk.hide(base)?;
+    let mut pack = git.packbuilder()?;
+    pack.insert_walk(&mut walk)?;
+    Ok(pack)
+}
+
+/// Bytes on their way to the receiver.
 struct Pieces<'a> {
     waiting: BytesMut,
+    of: fn(Bytes) -> ResultItem,
     to: &'a Sender<ResultItem>,
     gone: bool,
 }
 
 impl Pieces<'_> {
-    /// Adds text and sends every full piece; `false` if nobody takes them.
+    /// Adds bytes and sends every full piece; `false` if nobody takes them.
     fn push(&mut self, mut text: &[u8]) -> bool {
         while !text.is_empty() {
             let (now, later) = text.split_at(text.len().min(CHUNK - self.waiting.len()));
@@ -148,9 +177,18 @@ impl Pieces<'_> {
         true
     }
 
+    /// Sends the rest of what was written, or says why it was not; a receiver that left is no failure.
+    fn end(mut self, written: Result<(), Error>) -> Result<(), Error> {
+        if !self.gone {
+            written?;
+            self.flush();
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> bool {
         if !self.waiting.is_empty() {
-            let piece = ResultItem::Patch(self.waiting.split().freeze());
+            let piece = (self.of)(self.waiting.split().freeze());
             self.gone = self.to.blocking_send(piece).is_err();
         }
         !self.gone

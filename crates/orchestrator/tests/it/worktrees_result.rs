@@ -2,7 +2,7 @@
 
 use crate::worktrees_site::{Site, act, agent, alias, run};
 use mosaic_common::proto::CHUNK;
-use orchestrator::worktrees::{Error, Patch, ResultItem, Worktrees};
+use orchestrator::worktrees::{Detail, Error, ResultItem, Worktrees};
 use std::{fs, process::Command};
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ async fn a_patch_gives_the_agents_tree_again() {
         .remove(&agent(0), Some(&alias("web")))
         .await
         .unwrap();
-    let outcome = site.result(&agent(0), Patch::Include).await;
+    let outcome = site.result(&agent(0), Detail::Patch).await;
     let summary = outcome.summary.unwrap();
     assert_eq!(summary.rescue_commit, rescue.commit);
     assert_eq!((summary.commits, outcome.commits.len()), (2, 2));
@@ -40,6 +40,52 @@ async fn a_patch_gives_the_agents_tree_again() {
 }
 
 #[tokio::test]
+async fn a_bundle_is_fetched_by_git_into_a_clone_that_has_the_base() {
+    let site = Site::new();
+    let worktree = site.add(&agent(0)).await;
+    let work = "echo x >> a.txt; git commit -qam mine; head -c 300000 /dev/urandom > binary";
+    act(&worktree, work);
+    let rescue = site.rescue(&agent(0)).await;
+    let outcome = site.result(&agent(0), Detail::Bundle).await;
+    assert!(outcome.patch.is_empty());
+    assert!(outcome.largest <= CHUNK && outcome.bundle.len() > 300_000);
+    let bundle = site.root.path().join("work.bundle");
+    fs::write(&bundle, &outcome.bundle).unwrap();
+    let script = format!(
+        "git bundle verify -q {0} && git fetch -q {0} refs/mosaic/agents/{1}:refs/heads/theirs && \
+         git fsck --strict --no-dangling && git rev-parse theirs",
+        bundle.display(),
+        agent(0)
+    );
+    let fetched = String::from_utf8(run(&site.source(), None, &script).stdout).unwrap();
+    assert_eq!(fetched.lines().last(), Some(rescue.commit.as_str()));
+    // Without the base git says what is missing, and takes nothing.
+    let empty = site.root.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let script = format!(
+        "git init -q . && ! git bundle verify -q {} 2>/dev/null",
+        bundle.display()
+    );
+    run(&empty, None, &script);
+}
+
+#[tokio::test]
+async fn a_bundle_of_an_agent_that_changed_nothing_can_be_fetched() {
+    let site = Site::new();
+    site.add(&agent(0)).await;
+    site.rescue(&agent(0)).await;
+    let outcome = site.result(&agent(0), Detail::Bundle).await;
+    let bundle = site.root.path().join("none.bundle");
+    fs::write(&bundle, &outcome.bundle).unwrap();
+    let script = format!(
+        "git fetch -q {} refs/mosaic/agents/{}",
+        bundle.display(),
+        agent(0)
+    );
+    assert!(run(&site.source(), None, &script).status.success());
+}
+
+#[tokio::test]
 async fn a_commit_that_only_looks_like_a_rescue_is_not_called_one() {
     let site = Site::new();
     let worktree = site.add(&agent(0)).await;
@@ -48,7 +94,7 @@ async fn a_commit_that_only_looks_like_a_rescue_is_not_called_one() {
         "echo x >> a.txt; git -c user.name='Mosaic rescue' -c user.email=rescue@mosaic.invalid commit -qam forged",
     );
     site.rescue(&agent(0)).await;
-    let outcome = site.result(&agent(0), Patch::Omit).await;
+    let outcome = site.result(&agent(0), Detail::Summary).await;
     assert!(!outcome.commits[0].rescue && outcome.patch.is_empty());
 }
 
@@ -58,7 +104,7 @@ async fn a_hundred_megabytes_of_patch_come_in_small_pieces() {
     let worktree = site.add(&agent(0)).await;
     act(&worktree, "seq 1 13000000 > large");
     site.rescue(&agent(0)).await;
-    let outcome = site.result(&agent(0), Patch::Include).await;
+    let outcome = site.result(&agent(0), Detail::Patch).await;
     assert!(outcome.patch.len() > 100 << 20);
     assert!(outcome.largest <= CHUNK);
     assert_eq!(outcome.summary.unwrap().insertions, 13_000_000);
@@ -86,7 +132,7 @@ async fn a_receiver_that_leaves_ends_it_without_an_error() {
     let (worktrees, agent) = (site.worktrees.clone(), agent(0));
     let sending = tokio::spawn(async move {
         worktrees
-            .result(&agent, &alias("web"), Patch::Include, to)
+            .result(&agent, &alias("web"), Detail::Patch, to)
             .await
     });
     assert!(matches!(from.recv().await, Some(ResultItem::Summary(_))));
@@ -101,7 +147,7 @@ async fn an_agent_without_rescued_work_has_no_result() {
     let (to, _from) = mpsc::channel(1);
     let result = site
         .worktrees
-        .result(&agent(0), &alias("web"), Patch::Omit, to)
+        .result(&agent(0), &alias("web"), Detail::Summary, to)
         .await;
     assert!(matches!(result, Err(Error::NoRescue(_))));
 }

@@ -4,7 +4,7 @@
 use mosaic_common::{AgentId, Alias, clock::SystemClock};
 use orchestrator::folders::Folders;
 use orchestrator::worktrees::{
-    Checkout, GitWorktrees, Most, Patch, Rescue, ResultItem, Summary, Worktree, Worktrees,
+    Checkout, Detail, GitWorktrees, Most, Rescue, ResultItem, Summary, Worktree, Worktrees,
 };
 use std::{
     collections::BTreeMap,
@@ -81,11 +81,11 @@ impl Site {
         listed.lines().map(ToOwned::to_owned).collect()
     }
 
-    pub(crate) async fn result(&self, agent: &AgentId, patch: Patch) -> Outcome {
+    pub(crate) async fn result(&self, agent: &AgentId, detail: Detail) -> Outcome {
         let (to, mut from) = mpsc::channel(4);
         let (worktrees, agent) = (self.worktrees.clone(), agent.clone());
         let sending =
-            tokio::spawn(async move { worktrees.result(&agent, &alias("web"), patch, to).await });
+            tokio::spawn(async move { worktrees.result(&agent, &alias("web"), detail, to).await });
         let mut outcome = Outcome::default();
         while let Some(item) = from.recv().await {
             match item {
@@ -94,6 +94,10 @@ impl Site {
                 ResultItem::Patch(piece) => {
                     outcome.largest = outcome.largest.max(piece.len());
                     outcome.patch.extend_from_slice(&piece);
+                }
+                ResultItem::Bundle(piece) => {
+                    outcome.largest = outcome.largest.max(piece.len());
+                    outcome.bundle.extend_from_slice(&piece);
                 }
             }
         }
@@ -107,6 +111,7 @@ pub(crate) struct Outcome {
     pub(crate) summary: Option<Summary>,
     pub(crate) commits: Vec<orchestrator::worktrees::Commit>,
     pub(crate) patch: Vec<u8>,
+    pub(crate) bundle: Vec<u8>,
     pub(crate) largest: usize,
 }
 
