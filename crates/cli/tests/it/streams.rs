@@ -214,7 +214,7 @@ async fn a_bundle_is_written_whole_and_never_over_a_file_unasked() {
     script.result.answer(Ok(bundle(None)));
     let arguments = ["result", AGENT, "--bundle", path, "--force", "--json"];
     let run = home.run(&arguments).await;
-    let told: serde_json::Value = serde_json::from_str(&run.stdout()).unwrap();
+    let told: serde_json::Value = serde_json::from_str(run.stdout()).unwrap();
     assert_eq!(
         (&told["bundle"], &told["bytes"]),
         (&path.into(), &16.into())
