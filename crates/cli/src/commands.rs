@@ -92,7 +92,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Token(args) => token::run(args, context).await,
         Command::Keygen(args) => keygen::run(&args, context),
         Command::Inventory(args) => inventory::run(&args, context).await,
-        Command::Demo(args) => crate::demo::run(&args).await,
+        Command::Demo(args) => crate::demo::run(&args, context.console.form()).await,
         Command::Up(args) => crate::up::run(args, context).await,
     }
 }

@@ -11,6 +11,7 @@ mod claims;
 mod scene;
 mod tale;
 
+use crate::console::Form;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::image::ImageArgs;
@@ -44,8 +45,8 @@ pub(crate) struct DemoArgs {
 ///
 /// # Errors
 /// Never: what does not hold is told, and is the exit code.
-pub(crate) async fn run(args: &DemoArgs) -> Result<Exit, Failure> {
-    let mut tale = Tale::new();
+pub(crate) async fn run(args: &DemoArgs, form: Form) -> Result<Exit, Failure> {
+    let mut tale = Tale::new(form);
     let played = tokio::time::timeout(BOUND, play(args, &mut tale)).await;
     let too_long = |_| {
         Err(anyhow::anyhow!(

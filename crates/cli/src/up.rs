@@ -4,7 +4,7 @@
 //! own file; later runs find them. It makes nothing that two processes would not have.
 
 use crate::commands::Context;
-use crate::console::Paint;
+use crate::console::{Console, Form, Paint};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::image::ImageArgs;
@@ -17,6 +17,7 @@ use mosaic_common::process::{self, LogFormat};
 use mosaic_federation::identity::Identity;
 use orchestrator::Spoke;
 use orchestrator::config::{Config as SpokeConfig, Docker, SandboxName};
+use serde::Serialize;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -48,11 +49,12 @@ pub(crate) struct UpArgs {
 /// If something it needs cannot be made or started.
 pub(crate) async fn run(args: UpArgs, context: &Context) -> Result<Exit, Failure> {
     // Hub and spoke do the work of servers: more than the client's one thread.
+    let console = context.console;
     let work = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(serve(&args))
+        runtime.block_on(serve(&args, console))
     });
     context
         .console
@@ -64,7 +66,7 @@ pub(crate) async fn run(args: UpArgs, context: &Context) -> Result<Exit, Failure
     }
 }
 
-async fn serve(args: &UpArgs) -> anyhow::Result<()> {
+async fn serve(args: &UpArgs, console: Console) -> anyhow::Result<()> {
     process::log(LogFormat::Text, "warn")?;
     let data = data_folder(args)?;
     let place = Place::prepare(&data, args)?;
@@ -78,47 +80,64 @@ async fn serve(args: &UpArgs) -> anyhow::Result<()> {
         .context("cannot start the hub")?;
     let token = place.token().await?;
     place.client_file(&format!("http://{}", hub.address()), &token)?;
-    greet(&place, &spoke, &hub);
+    let ready = Ready {
+        endpoint: format!("http://{}", hub.address()),
+        token_file: token,
+        data: place.data.clone(),
+        sandbox: first_sandbox(&spoke),
+        repositories: place.names(),
+    };
+    greet(console, &ready);
     process::stop_signal().await?;
     hub.stop().await;
     spoke.stop().await;
     Ok(())
 }
 
-fn greet(place: &Place, spoke: &Spoke, hub: &Hub) {
-    let sandbox = spoke
-        .sandboxes()
-        .usable()
-        .next()
-        .map(|sandbox| sandbox.name().to_string());
-    let repositories: Vec<&str> = place
-        .repositories
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+/// What there is once it serves.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    /// Where the hub listens for clients.
+    endpoint: String,
+    /// The file with the client's token.
+    token_file: PathBuf,
+    /// The folder of everything it keeps.
+    data: PathBuf,
+    /// Where agents live.
+    sandbox: String,
+    /// What agents may work on.
+    repositories: Vec<String>,
+}
+
+fn first_sandbox(spoke: &Spoke) -> String {
+    let first = spoke.sandboxes().usable().next();
+    first.map_or_else(String::new, |sandbox| sandbox.name().to_string())
+}
+
+/// Says that it serves. Nobody need read it: it serves all the same.
+fn greet(console: Console, ready: &Ready) {
+    if console.form() == Form::Json {
+        drop(console.object(ready));
+        return;
+    }
+    let repositories = match ready.repositories.as_slice() {
+        [] => "none (pass --repo NAME=PATH)".to_owned(),
+        names => names.join(", "),
+    };
+    let first = ready.repositories.first().map_or("NAME", String::as_str);
     let lines = [
-        format!("hub     http://{}", hub.address()),
-        format!("spoke   local, agents in {}", sandbox.unwrap_or_default()),
-        format!("data    {}", place.data.display()),
-        format!(
-            "repos   {}",
-            if repositories.is_empty() {
-                "none (pass --repo NAME=PATH)".into()
-            } else {
-                repositories.join(", ")
-            }
-        ),
+        format!("hub     {}", ready.endpoint),
+        format!("spoke   local, agents in {}", ready.sandbox),
+        format!("data    {}", ready.data.display()),
+        format!("repos   {repositories}"),
         String::new(),
         "in another terminal:".to_owned(),
-        format!(
-            "  mosaic spawn --repo {} --wait 'echo hello > hello.txt'",
-            repositories.first().unwrap_or(&"NAME")
-        ),
+        format!("  mosaic spawn --repo {first} --wait 'echo hello > hello.txt'"),
         "  mosaic ps --all".to_owned(),
     ];
-    let console = crate::console::Console::new(crate::console::Form::Human);
     for line in lines {
-        drop(console.line(Paint::Plain, &line)); // nobody reads: it serves all the same
+        drop(console.line(Paint::Plain, &line));
     }
 }
 
@@ -166,14 +185,16 @@ impl Place {
         Ok(place)
     }
 
+    /// What agents may work on.
+    fn names(&self) -> Vec<String> {
+        let names = self.repositories.iter().map(|(name, _)| name.to_string());
+        names.collect()
+    }
+
     /// Writes the spoke's half of the connection: all of this spoke for its own hub.
     fn connections(&self) -> anyhow::Result<()> {
         let hub = Identity::load(&self.data.join("hub/identity"))?.public();
-        let names: Vec<&str> = self
-            .repositories
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let names = self.names();
         let text = format!(
             "[[connection]]\nid = \"local\"\nepoch = 1\nstate = \"active\"\nhub = \"{}\"\nsigning_key = \"{}\"\n\
              tls_key = \"{}\"\n[connection.grant]\n\

@@ -3,62 +3,94 @@
 use super::cast::Cast;
 use super::claims::{Spawned, Work};
 use super::scene::Scene;
+use crate::console::Form;
 use crate::escape::{Layout, escape};
 use crate::inventory::Inventory;
+use crate::json;
 use mosaic_common::proto::agent::v1 as pb;
+use serde::Serialize;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 /// Tells the demo's tale, as long as somebody listens.
 pub(super) struct Tale {
     act: usize,
+    form: Form,
     colour: bool,
 }
 
+/// What a line is, for programs.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Title,
+    Act,
+    Note,
+    Warning,
+    /// Something that was checked, and holds.
+    Claim,
+    /// What does not hold. Nothing but logs follows.
+    Failure,
+    /// Everything held.
+    End,
+}
+
+/// A line, for programs.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    r#type: Kind,
+    text: &'a str,
+}
+
 impl Tale {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(form: Form) -> Self {
+        let is_seen = form == Form::Human && stdout().is_terminal();
         Self {
             act: 0,
-            colour: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            form,
+            colour: is_seen && std::env::var_os("NO_COLOR").is_none(),
         }
     }
 
     pub(super) fn title(&self, text: &str) {
-        self.line(&self.paint("1", text));
+        self.line(Kind::Title, text, &self.paint("1", text));
     }
 
     pub(super) fn act(&mut self, text: &str) {
         self.act += 1;
-        let text = format!("{}. {text}", self.act);
-        self.line(&format!("\n{}", self.paint("1", &text)));
+        let numbered = format!("{}. {text}", self.act);
+        let human = format!("\n{}", self.paint("1", &numbered));
+        self.line(Kind::Act, text, &human);
     }
 
     pub(super) fn say(&self, text: &str) {
-        self.line(&format!("   {text}"));
+        self.line(Kind::Note, text, &format!("   {text}"));
     }
 
     pub(super) fn warn(&self, text: &str) {
-        self.line(&format!(" {} {text}", self.paint("33", "!")));
+        let human = format!(" {} {text}", self.paint("33", "!"));
+        self.line(Kind::Warning, text, &human);
     }
 
     /// Something that was checked, and holds.
     pub(super) fn claim(&self, text: &str) {
-        self.line(&format!(" {} {text}", self.paint("32", "✓")));
+        let human = format!(" {} {text}", self.paint("32", "✓"));
+        self.line(Kind::Claim, text, &human);
     }
 
     pub(super) fn failed(&self, error: &anyhow::Error) {
-        self.line(&format!(
-            "\n {} {error:#}",
-            self.paint("31", "✗ the demo failed:")
-        ));
+        let text = format!("{error:#}");
+        let human = format!("\n {} {text}", self.paint("31", "✗ the demo failed:"));
+        self.line(Kind::Failure, &text, &human);
     }
 
     pub(super) fn end(&self, took: Duration) {
         let text = format!("Everything held, in {:.1} seconds.", took.as_secs_f32());
-        self.line(&format!(
+        let human = format!(
             "\n{} Next: `mosaic up`, and docs/cli.md.",
             self.paint("1", &text)
-        ));
+        );
+        self.line(Kind::End, &text, &human);
     }
 
     pub(super) fn cast(&self, scene: &Scene, cast: &Cast) {
@@ -201,8 +233,11 @@ impl Tale {
         }
     }
 
-    fn line(&self, text: &str) {
-        // A reader that has gone away does not end the demo.
-        drop(writeln!(stdout(), "{text}"));
+    /// A reader that has gone away does not end the demo.
+    fn line(&self, r#type: Kind, text: &str, human: &str) {
+        drop(match self.form {
+            Form::Human => writeln!(stdout(), "{human}"),
+            Form::Json => writeln!(stdout(), "{}", json::line(&Line { r#type, text })),
+        });
     }
 }

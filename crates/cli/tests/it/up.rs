@@ -13,9 +13,16 @@ fn mosaic(home: &Path) -> Command {
 }
 
 fn up(home: &Path, sandbox: &str) -> Child {
+    up_with(home, &["--sandbox", sandbox], "mosaic spawn")
+}
+
+/// Waits until it has said the word.
+fn up_with(home: &Path, arguments: &[&str], word: &str) -> Child {
     let repository = home.join("repository");
     let child = mosaic(home)
-        .args(["up", "--port", "0", "--sandbox", sandbox, "--data"])
+        .args(["up", "--port", "0"])
+        .args(arguments)
+        .arg("--data")
         .arg(home.join("data"))
         .arg("--repo")
         .arg(format!("web={}", repository.display()))
@@ -25,9 +32,7 @@ fn up(home: &Path, sandbox: &str) -> Child {
         .spawn()
         .unwrap();
     until("up to say how to go on", || {
-        fs::read_to_string(home.join("out"))
-            .unwrap()
-            .contains("mosaic spawn")
+        fs::read_to_string(home.join("out")).unwrap().contains(word)
     });
     child
 }
@@ -89,4 +94,33 @@ fn one_command_makes_a_federation_and_the_client_finds_it() {
     let listed = said(mosaic(home).args(["--json", "ps", "--all"]));
     assert_eq!(listed.lines().len(), 1, "{}", listed.err);
     down(second);
+}
+
+#[test]
+fn programs_are_told_in_one_object_that_it_serves() {
+    let home = tempfile::Builder::new()
+        .prefix("mosaic-up-")
+        .tempdir()
+        .unwrap();
+    let home = home.path();
+    fs::set_permissions(home, fs::Permissions::from_mode(0o711)).unwrap();
+    let child = up_with(home, &["--sandbox", "process", "--json"], "}\n");
+    let told = fs::read_to_string(home.join("out")).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let data = home.join("data");
+    assert_eq!(ready["data"], data.to_str().unwrap());
+    assert_eq!(
+        (&ready["sandbox"], &ready["repositories"][0]),
+        (&"process".into(), &"web".into())
+    );
+    let (endpoint, token) = (ready["endpoint"].as_str(), ready["tokenFile"].as_str());
+    let sites = said(mosaic(home).args([
+        "sites",
+        "--endpoint",
+        endpoint.unwrap(),
+        "--token-file",
+        token.unwrap(),
+    ]));
+    assert!(sites.out.contains("local"), "{}{}", sites.out, sites.err);
+    down(child);
 }
