@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, in_time, needed, said, settings, spoke};
 use mosaic_common::agent::Limits;
+use mosaic_testkit::engine::EngineDoor;
 use orchestrator::folders::Folders;
 use orchestrator::sandbox::docker::Docker;
 use orchestrator::sandbox::{Ending, Network, Removed, Sandbox, SandboxSpec};
@@ -17,6 +18,7 @@ claims!([docker] [
     a_paused_container_is_removed,
     output_goes_on_without_gap_or_repetition_for_a_spoke_that_came_back,
     an_image_that_is_not_there_is_told,
+    an_image_is_fetched_only_where_that_is_allowed,
     only_an_agent_with_a_network_reaches_beyond_itself,
     nothing_of_an_image_runs_but_what_was_asked_for,
 ]);
@@ -181,6 +183,28 @@ async fn an_image_that_is_not_there_is_told(bench: &Bench) {
     let failed = bench.sandbox.ensure(&spec).await.unwrap_err();
     assert!(failed.to_string().contains("no-such-image"), "{failed}");
     assert_eq!(bench.remove(&spec).await.unwrap(), Removed::Missing);
+}
+
+/// A door that fails exactly what fetches an image tells who tries.
+async fn an_image_is_fetched_only_where_that_is_allowed(bench: &Bench) {
+    let door = EngineDoor::open();
+    door.fail("POST /images/create");
+    let program = bench.folders.data().join("bin/supervise");
+    let mut settings = settings();
+    settings.image = "no-such-image".to_owned();
+    settings.socket = door.socket().to_owned();
+    for (pull, said) in [
+        (false, "there is no image no-such-image"),
+        (
+            true,
+            "cannot be fetched: the engine fails, as it was told to",
+        ),
+    ] {
+        settings.pull = pull;
+        let refused = Docker::probe(&spoke(), &settings, &bench.folders, program.clone()).await;
+        let why = refused.unwrap_err();
+        assert!(why.contains(said), "{why}");
+    }
 }
 
 async fn only_an_agent_with_a_network_reaches_beyond_itself(bench: &Bench) {
