@@ -11,6 +11,7 @@ use mosaic_federation::identity::Identity;
 use orchestrator::bubblewrap_works;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -135,7 +136,7 @@ impl Site {
         let spoke = spoke(folder.path());
         let site = Self { folder, spoke };
         let socket = site.socket();
-        until("the spoke serves", || socket.exists()).await;
+        until("the spoke serves", || UnixStream::connect(&socket).is_ok()).await;
         site
     }
 
@@ -153,7 +154,7 @@ impl Site {
 
     pub(crate) async fn client(&self) -> AgentServiceClient<Channel> {
         let socket = self.socket();
-        until("the spoke serves", || socket.exists()).await;
+        until("the spoke serves", || UnixStream::connect(&socket).is_ok()).await;
         AgentServiceClient::new(connect(&socket).await)
     }
 
