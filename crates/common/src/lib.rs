@@ -9,6 +9,7 @@ pub mod clock;
 pub mod envelope;
 pub mod ids;
 pub mod keys;
+pub mod place;
 pub mod process;
 pub mod proto;
 pub mod refusal;

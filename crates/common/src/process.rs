@@ -46,16 +46,6 @@ impl Default for Log {
     }
 }
 
-/// Where in a file a fault is, by its offset: `line 3: `, or nothing where it is not known. What
-/// stands there is not told: it may be a secret.
-#[must_use]
-pub fn place_in(text: &str, offset: Option<usize>) -> String {
-    let before = offset.and_then(|offset| text.get(..offset));
-    before.map_or_else(String::new, |before| {
-        format!("line {}: ", before.matches('\n').count() + 1)
-    })
-}
-
 /// Who is silent unless a filter names it: the client of Valkey warns at each of its tries, and
 /// the mirror that holds it says the same once.
 const QUIET: &str = "fred";

@@ -5,8 +5,8 @@ mod flags;
 
 pub use flags::Flags;
 
+use mosaic_common::place;
 pub use mosaic_common::process::Log;
-use mosaic_common::process::place_in;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -146,6 +146,26 @@ pub enum ConfigError {
     Zero(&'static str),
 }
 
+impl ConfigError {
+    /// The same with its place, where the file says what is wrong; `text` is the file's.
+    #[must_use]
+    pub fn within(self, text: &str, path: PathBuf) -> Self {
+        let field = match &self {
+            Self::Read { .. } | Self::Parse { .. } => return self,
+            Self::Exposed(_) | Self::NoTokens(_) => "listen".to_owned(),
+            Self::Days => "command_days".to_owned(),
+            Self::Zero(name) => format!("limits.{name}"),
+        };
+        match place::of_field(text, &field) {
+            unknown if unknown.is_empty() => self,
+            place => Self::Parse {
+                path,
+                problem: format!("{place}{self}"),
+            },
+        }
+    }
+}
+
 impl Config {
     /// Parses a file's text.
     ///
@@ -154,7 +174,7 @@ impl Config {
     pub fn parse(text: &str, path: PathBuf) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| ConfigError::Parse {
             path,
-            problem: place_in(text, error.span().map(|span| span.start)) + error.message(),
+            problem: place::of_offset(text, error.span().map(|span| span.start)) + error.message(),
         })
     }
 

@@ -32,7 +32,10 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let config = match config {
         Ok(config) if flags.check_config => match check(&config) {
             Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => return told(&error.context("the configuration is wrong"), 2),
+            Err(error) => {
+                let error = error.context(flags.config.display().to_string());
+                return told(&error.context("the configuration is wrong"), 2);
+            }
         },
         Ok(config) => config,
         Err(error) => return told(&error.context("the configuration is wrong"), 2),

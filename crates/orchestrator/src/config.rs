@@ -5,8 +5,8 @@ mod flags;
 mod parts;
 
 pub use flags::Flags;
+use mosaic_common::place;
 pub use mosaic_common::process::Log;
-use mosaic_common::process::place_in;
 pub use parts::{Capacity, Docker, Retention, Times, Uids, Valkey};
 
 use crate::profile::Profile;
@@ -147,11 +147,18 @@ impl Config {
     /// The first thing that is wrong, with its place.
     pub fn parse(text: &str, path: PathBuf) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
-            path,
-            problem: place_in(text, error.span().map(|span| span.start)) + error.message(),
+            path: path.clone(),
+            problem: place::of_offset(text, error.span().map(|span| span.start)) + error.message(),
         })?;
-        config.check()?;
-        Ok(config)
+        match config.check() {
+            // Said of the file alone, so that is where it is.
+            Err(ConfigError::Value { field, problem }) => {
+                let place = place::of_field(text, &field);
+                let problem = format!("{place}{field}: {problem}");
+                Err(ConfigError::Parse { path, problem })
+            }
+            checked => checked.map(|()| config),
+        }
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -36,9 +36,13 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return told(&error.into(), 1),
     };
     if flags.check_config {
-        return match runtime.block_on(check(&config)) {
+        let checked = runtime.block_on(check(&config));
+        return match checked {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => told(&error, 2),
+            Err(error) => {
+                let error = error.context(flags.config.display().to_string());
+                told(&error.context("the configuration is wrong"), 2)
+            }
         };
     }
     match runtime.block_on(run(config)) {
@@ -74,6 +78,7 @@ async fn run(config: Config) -> Result<()> {
 
 /// Checks everything that the configuration names, and says what was found.
 async fn check(config: &Config) -> Result<()> {
+    process::log(config.log.format, &config.log.filter).context("log.filter")?;
     let identity = Identity::load(&config.identity_folder())
         .context("identity")?
         .public();

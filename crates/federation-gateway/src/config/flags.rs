@@ -50,7 +50,7 @@ impl Flags {
             path: path.clone(),
             source,
         })?;
-        let mut config = Config::parse(&text, path)?;
+        let mut config = Config::parse(&text, path.clone())?;
         let over = self.clone();
         config.data = over.data.unwrap_or(config.data);
         config.listen = over.listen.unwrap_or(config.listen);
@@ -58,6 +58,10 @@ impl Flags {
         config.connections = over.connections.or(config.connections);
         config.log.format = over.log_format.unwrap_or(config.log.format);
         config.log.filter = over.log_filter.unwrap_or(config.log.filter);
-        config.check()
+        let from_flag = over.listen.is_some();
+        config.check().map_err(|error| match error {
+            ConfigError::Exposed(_) if from_flag => error, // the file does not say it
+            error => error.within(&text, path),
+        })
     }
 }

@@ -51,9 +51,13 @@ async fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
         (
             format!("{data}[limits]\nstreams = 0"),
             &[],
-            "limits.streams",
+            "hub.toml: line 3: limits.streams",
         ),
-        (format!("{data}command_days = 0"), &[], "command_days"),
+        (
+            format!("{data}command_days = 0"),
+            &[],
+            "hub.toml: line 2: command_days",
+        ),
         (
             format!("{data}listen = '0.0.0.0:7600'"),
             &[],
@@ -79,7 +83,10 @@ async fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
     )
     .unwrap();
     let told = text(&check(&file, &[]).stderr);
-    assert!(told.contains("connections"), "{told}");
+    assert!(
+        told.contains("connections.toml: line 2: connection.id"),
+        "{told}"
+    );
     assert_eq!(
         std::fs::read_dir(empty.path()).unwrap().count(),
         0,

@@ -4,7 +4,7 @@
 use super::{ConnectionState, Grant, HubPeer, Peer, SpokePeer};
 use crate::{kind, tls::TlsKey};
 use mosaic_common::agent::Limits;
-use mosaic_common::{Alias, keys::VerifyingKey};
+use mosaic_common::{Alias, keys::VerifyingKey, place};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,17 @@ pub enum ConnectionsError {
         source: std::io::Error,
     },
     /// It is not TOML, or a field is missing, unknown or of the wrong form.
-    #[error("malformed connections")]
-    Parse(#[source] toml::de::Error),
+    #[error("{0}")]
+    Parse(String),
+    /// What a file holds is wrong.
+    #[error("{path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<Self>,
+    },
     /// It cannot be written as TOML.
     #[error("connections cannot be written")]
     Render(#[source] toml::ser::Error),
@@ -47,7 +56,7 @@ pub enum ConnectionsError {
 /// # Errors
 /// If it cannot be read or does not hold connections.
 pub fn load_hubs(path: &Path) -> Result<Vec<HubPeer>, ConnectionsError> {
-    parse_hubs(&read(path)?)
+    parse_hubs(&read(path)?).map_err(|source| within(path, source))
 }
 
 /// Reads a hub's connections from a file.
@@ -55,7 +64,7 @@ pub fn load_hubs(path: &Path) -> Result<Vec<HubPeer>, ConnectionsError> {
 /// # Errors
 /// If it cannot be read or does not hold connections.
 pub fn load_spokes(path: &Path) -> Result<Vec<SpokePeer>, ConnectionsError> {
-    parse_spokes(&read(path)?)
+    parse_spokes(&read(path)?).map_err(|source| within(path, source))
 }
 
 /// Reads a spoke's connections.
@@ -63,7 +72,8 @@ pub fn load_spokes(path: &Path) -> Result<Vec<SpokePeer>, ConnectionsError> {
 /// # Errors
 /// If a field is malformed, or an id or a key is there twice.
 pub fn parse_hubs(text: &str) -> Result<Vec<HubPeer>, ConnectionsError> {
-    let file: form::File<form::Hub> = toml::from_str(text).map_err(ConnectionsError::Parse)?;
+    let file: form::File<form::Hub> =
+        toml::from_str(text).map_err(|error| malformed(text, &error))?;
     let peers = file
         .connection
         .into_iter()
@@ -78,7 +88,8 @@ pub fn parse_hubs(text: &str) -> Result<Vec<HubPeer>, ConnectionsError> {
 /// # Errors
 /// If a field is malformed, or an id, a key or the site of two that are in use is there twice.
 pub fn parse_spokes(text: &str) -> Result<Vec<SpokePeer>, ConnectionsError> {
-    let file: form::File<form::Spoke> = toml::from_str(text).map_err(ConnectionsError::Parse)?;
+    let file: form::File<form::Spoke> =
+        toml::from_str(text).map_err(|error| malformed(text, &error))?;
     let peers: Vec<SpokePeer> = file.connection.into_iter().map(SpokePeer::from).collect();
     check_unique(&peers)?;
     let mut sites = HashSet::new();
@@ -132,6 +143,18 @@ fn check_unique<P: Peer>(peers: &[P]) -> Result<(), ConnectionsError> {
         }
     }
     Ok(())
+}
+
+fn malformed(text: &str, error: &toml::de::Error) -> ConnectionsError {
+    let place = place::of_offset(text, error.span().map(|span| span.start));
+    ConnectionsError::Parse(place + error.message())
+}
+
+fn within(path: &Path, source: ConnectionsError) -> ConnectionsError {
+    ConnectionsError::File {
+        path: path.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 fn field(id: &Alias, problem: String) -> ConnectionsError {

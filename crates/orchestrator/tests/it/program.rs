@@ -92,6 +92,12 @@ fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
             "valkey.password_file",
         ),
         ("[valkey]\nurl = 'redis://cache'\nprefix = 'x'\n", "prefix"),
+        ("[log]\nfilter = 'a=b=c'\n", "log.filter"),
+        (
+            "[times]\nstop_grace_seconds = 'x'\n",
+            "line 5: times.stop_grace_seconds",
+        ),
+        ("[capacity]\n\nrunning = 0\n", "line 6: capacity.running"),
     ];
     for (lines, place_of_fault) in table {
         let (_folder, config) = place(lines);
@@ -99,12 +105,32 @@ fn a_wrong_configuration_is_told_with_its_place_and_exits_2() {
         let told = text(&checked.stderr);
         assert_eq!(checked.status.code(), Some(2), "{lines}: {told}");
         assert!(told.contains(place_of_fault), "{lines}: {told}");
+        // What the file names can be wrong, too: that has a field, and no line.
+        let is_named = ["secret for", "password_file:", "log.filter"];
+        let place = match is_named.iter().any(|part| told.contains(part)) {
+            true => format!("{}: ", config.display()),
+            false => format!("{}: line ", config.display()),
+        };
+        assert!(told.contains(&place), "{lines}: {told}");
+        assert_eq!(told.trim_end().lines().count(), 1, "{told}");
         assert!(
             !told.contains("user:secret") || lines.contains("user:secret"),
             "{told}"
         );
         assert!(!told.contains("hunter2"), "{told}");
     }
+}
+
+#[test]
+fn a_wrong_connection_is_told_with_its_file_line_and_field() {
+    let (folder, config) = place("");
+    let connections = folder.path().join("data/connections.toml");
+    fs::write(&connections, "[[connection]]\nid = 'hub'\nepoch = 'one'\n").unwrap();
+    let checked = orchestrator(&config, &["--check-config"]);
+    let told = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(2), "{told}");
+    let place = format!("{}: line 3: connection.epoch: ", connections.display());
+    assert!(told.contains(&place), "{told}");
 }
 
 #[test]
