@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Whose.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InventoryArgs {
-    /// The spoke's data folder
+    /// The spoke's data folder: `data` in its configuration
     #[arg(value_name = "DIR")]
     data: PathBuf,
     /// The socket of the container engine; without one no containers are counted

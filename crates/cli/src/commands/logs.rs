@@ -20,7 +20,7 @@ pub(crate) struct LogsArgs {
     /// Wait for more until the agent has ended
     #[arg(long, short)]
     follow: bool,
-    /// Go on after this cursor
+    /// Go on here: a `nextCursor` of --json
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     cursor: u64,
     /// Print the exact bytes: they may hold terminal sequences that the agent chose

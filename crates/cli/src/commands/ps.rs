@@ -22,10 +22,11 @@ pub(crate) struct PsArgs {
     /// Only of this site
     #[arg(long, value_name = "SITE")]
     site: Option<Alias>,
-    /// Only in this state; may be repeated
+    /// Only in this state: queued, spawning, running, stopping, completed, failed or killed; may be
+    /// repeated
     #[arg(long = "state", value_name = "STATE", value_parser = parse_state, conflicts_with = "all")]
     states: Vec<AgentState>,
-    /// Only of this task
+    /// Only with this --task-id of `spawn`
     #[arg(long, value_name = "NAME")]
     task_id: Option<TaskId>,
     /// Only with this label; may be repeated

@@ -74,6 +74,13 @@ struct Created<'a> {
     token: Option<&'a str>,
 }
 
+/// What `token revoke` prints with `--json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Revoked<'a> {
+    revoked: &'a Alias,
+}
+
 /// Makes, lists or revokes tokens.
 ///
 /// # Errors
@@ -94,7 +101,10 @@ pub(crate) async fn run(args: TokenArgs, context: &Context) -> Result<Exit, Fail
             if !tokens_of(&data)?.revoke(&name).await.map_err(store)? {
                 return Err(Failure::Missing(format!("there is no token {name}")));
             }
-            context.console.note(&format!("{name} is revoked"));
+            match context.console.form() {
+                Form::Json => context.console.object(&Revoked { revoked: &name })?,
+                Form::Human => context.console.note(&format!("{name} is revoked")),
+            }
         }
     }
     Ok(Exit::Done)

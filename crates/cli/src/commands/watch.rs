@@ -21,10 +21,10 @@ pub(crate) struct WatchArgs {
     /// Of this site; a hub with several sites needs it where no agent is named
     #[arg(long, value_name = "SITE")]
     site: Option<Alias>,
-    /// Go on after this sequence
+    /// Go on after the event of this `sequence`
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     after: u64,
-    /// Stop when the events of now have been printed
+    /// Print the events until now, and stop
     #[arg(long)]
     no_follow: bool,
 }

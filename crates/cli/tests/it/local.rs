@@ -30,7 +30,11 @@ async fn a_token_is_made_listed_and_revoked() {
     assert!(!run.stdout().contains(secret.trim()));
 
     let revoke = ["token", "revoke", "--data", data, "--name", "ann"];
-    assert_eq!(home.run(&revoke).await.code, 0);
+    let revoked = home.run(&[&revoke[..], &["--json"]].concat()).await;
+    assert_eq!(
+        (revoked.code, &revoked.json()["revoked"]),
+        (0, &"ann".into())
+    );
     assert_eq!(home.run(&revoke).await.code, 4);
 }
 
