@@ -1,6 +1,6 @@
 //! The processes that are measured: this same program under another first argument.
 //!
-//! Hub and spoke are the product's own `main`; the two of the floor are in [`floor`](crate::floor).
+//! Hub and spoke are the product's own `main`; the two of the floor are in `floor`.
 
 use crate::{console, floor};
 use anyhow::Context;

@@ -1,6 +1,6 @@
 //! Agents in containers, by the Docker engine's API.
 //!
-//! A container is hardened as [`container`] says, and its first process is our own: it is told
+//! A container is hardened as `container` says, and its first process is our own: it is told
 //! what to start on standard input, so that no secret ever stands in the engine's records, and
 //! reports output and the true ending to the engine's log. The container, its labels and its log
 //! are all there is to know, and outlive the spoke.
