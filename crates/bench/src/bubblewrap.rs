@@ -5,10 +5,8 @@
 use crate::agent::{self, Events, IDLE};
 use crate::lab::Lab;
 use crate::raw::{Raw, Recipe};
-use crate::report::{Against, Measured, Row, Unit};
+use crate::report::{Against, Measured, Row};
 use crate::site::{Client, REPOSITORY, Site};
-use crate::stat::Spread;
-use anyhow::Context;
 use mosaic_common::{AgentId, CommandId};
 use std::path::{Path, PathBuf};
 use tokio::time::Instant;
@@ -56,8 +54,8 @@ pub(crate) async fn measure(lab: &Lab) -> (Vec<Row>, Vec<Row>) {
         };
         let (spawn, kill) = match compared {
             Ok(Compared { ours, floor }) => (
-                measured(ours.starts, floor.starts, Against::Difference),
-                measured(ours.ends, floor.ends, Against::Ratio),
+                Measured::times(ours.starts, floor.starts, Against::Difference),
+                Measured::times(ours.ends, floor.ends, Against::Ratio),
             ),
             Err(error) => (Err(anyhow::anyhow!("{error:#}")), Err(error)),
         };
@@ -80,16 +78,6 @@ pub(crate) async fn measure(lab: &Lab) -> (Vec<Row>, Vec<Row>) {
         ));
     }
     (spawns, kills)
-}
-
-fn measured(ours: Vec<f64>, floor: Vec<f64>, against: Against) -> anyhow::Result<Measured> {
-    Ok(Measured {
-        unit: Unit::Milliseconds,
-        ours: Spread::of(ours).context("no samples")?,
-        floor: Spread::of(floor),
-        against,
-        aim: None,
-    })
 }
 
 impl Way {

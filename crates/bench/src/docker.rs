@@ -5,10 +5,8 @@ use crate::agent::{self, Events, IDLE};
 use crate::engine::{self, Recipe};
 use crate::lab::Lab;
 use crate::raw::make_folder;
-use crate::report::{Against, Measured, Row, Unit};
+use crate::report::{Against, Measured, Row};
 use crate::site::Site;
-use crate::stat::Spread;
-use anyhow::Context;
 use mosaic_common::{AgentId, CommandId};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -36,13 +34,7 @@ pub(crate) async fn measure(lab: &Lab) -> (Row, Row) {
 }
 
 fn measured([ours, floor]: [Vec<f64>; 2], against: Against) -> anyhow::Result<Measured> {
-    Ok(Measured {
-        unit: Unit::Milliseconds,
-        ours: Spread::of(ours).context("no samples")?,
-        floor: Spread::of(floor),
-        against,
-        aim: None,
-    })
+    Measured::times(ours, floor, against)
 }
 
 async fn series(lab: &Lab) -> anyhow::Result<Series> {

@@ -2,6 +2,7 @@
 
 use crate::machine::Machine;
 use crate::stat::Spread;
+use anyhow::Context;
 use serde::Serialize;
 
 /// What was run, where, and what came out.
@@ -41,6 +42,22 @@ pub(crate) struct Measured {
     pub(crate) against: Against,
     /// The most that the median may be against the floor; `None`: told for its own sake.
     pub(crate) aim: Option<f64>,
+}
+
+impl Measured {
+    /// Two series in milliseconds, for which there is no aim yet.
+    ///
+    /// # Errors
+    /// If ours is empty.
+    pub(crate) fn times(ours: Vec<f64>, floor: Vec<f64>, against: Against) -> anyhow::Result<Self> {
+        Ok(Self {
+            unit: Unit::Milliseconds,
+            ours: Spread::of(ours).context("no samples")?,
+            floor: Spread::of(floor),
+            against,
+            aim: None,
+        })
+    }
 }
 
 /// Of what the numbers are.

@@ -2,9 +2,8 @@
 
 use crate::floor::{self, Floor, Messages};
 use crate::lab::Lab;
-use crate::report::{Against, Measured, Row, Unit};
+use crate::report::{Against, Measured, Row};
 use crate::site::{self, CLIENT, Site};
-use crate::stat::Spread;
 use anyhow::Context;
 use bytes::Bytes;
 use mosaic_common::envelope::{PROTOCOL, seal};
@@ -101,13 +100,7 @@ impl Scene {
                 floor.extend(least);
             }
         }
-        Ok(Measured {
-            unit: Unit::Milliseconds,
-            ours: Spread::of(ours).context("no samples")?,
-            floor: Spread::of(floor),
-            against: Against::Ratio,
-            aim: None,
-        })
+        Measured::times(ours, floor, Against::Ratio)
     }
 
     async fn ours(&self, callers: usize, calls: usize) -> anyhow::Result<Vec<f64>> {

@@ -1,8 +1,7 @@
 //! Adding a worktree against `git worktree add` of the same commit on the same file system.
 
 use crate::lab::{Effort, Lab, git, git_command, make_repository};
-use crate::report::{Against, Measured, Row, Unit};
-use crate::stat::Spread;
+use crate::report::{Against, Measured, Row};
 use anyhow::Context;
 use mosaic_common::{AgentId, Alias, CommandId, SystemClock};
 use orchestrator::folders::Folders;
@@ -44,13 +43,7 @@ async fn compare(lab: &Lab, files: usize, rounds: usize) -> anyhow::Result<Measu
             floor.push(least);
         }
     }
-    Ok(Measured {
-        unit: Unit::Milliseconds,
-        ours: Spread::of(ours).context("no samples")?,
-        floor: Spread::of(floor),
-        against: Against::Ratio,
-        aim: None,
-    })
+    Measured::times(ours, floor, Against::Ratio)
 }
 
 struct Scene {

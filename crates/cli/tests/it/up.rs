@@ -12,6 +12,16 @@ fn mosaic(home: &Path) -> Command {
     command
 }
 
+/// A home that agents' users can pass through.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::Builder::new()
+        .prefix("mosaic-up-")
+        .tempdir()
+        .unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    home
+}
+
 fn up(home: &Path, sandbox: &str) -> Child {
     up_with(home, &["--sandbox", sandbox], "mosaic spawn")
 }
@@ -50,12 +60,8 @@ fn down(mut child: Child) {
 
 #[test]
 fn one_command_makes_a_federation_and_the_client_finds_it() {
-    let home = tempfile::Builder::new()
-        .prefix("mosaic-up-")
-        .tempdir()
-        .unwrap();
+    let home = home();
     let home = home.path();
-    fs::set_permissions(home, fs::Permissions::from_mode(0o711)).unwrap();
     let repository = home.join("repository");
     let made = Command::new("git")
         .args(["init", "-q", "-b", "main"])
@@ -98,12 +104,8 @@ fn one_command_makes_a_federation_and_the_client_finds_it() {
 
 #[test]
 fn programs_are_told_in_one_object_that_it_serves() {
-    let home = tempfile::Builder::new()
-        .prefix("mosaic-up-")
-        .tempdir()
-        .unwrap();
+    let home = home();
     let home = home.path();
-    fs::set_permissions(home, fs::Permissions::from_mode(0o711)).unwrap();
     let child = up_with(home, &["--sandbox", "process", "--json"], "}\n");
     let told = fs::read_to_string(home.join("out")).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&told).unwrap();

@@ -7,6 +7,7 @@
 //!
 //! What carries another owner's labels is never touched.
 
+mod begin;
 mod container;
 mod ending;
 mod engine;
@@ -16,11 +17,12 @@ mod probe;
 mod seen;
 mod stop;
 
-use super::supervise::{Contained, Frame};
+use super::supervise::Frame;
 use super::{Ending, Error, Removed, Sandbox, SandboxSpec};
 use crate::config::Docker as Settings;
 use crate::folders::Folders;
 use crate::turns::Turns;
+use begin::begin;
 use container::Site;
 use engine::{Created, Engine};
 use follow::{Follower, Progress};
@@ -33,9 +35,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Its name.
 pub(crate) const NAME: &str = "docker";
-
-/// The variable by which anybody on the machine can see whose a process is.
-const MARK: &str = "MOSAIC_AGENT_ID";
 
 /// How long the program may take to run once its container was started. Engines take a third of
 /// a second; a machine that is out of memory takes its time.
@@ -107,35 +106,6 @@ impl Docker {
             engine,
             turns: Turns::default(),
         })
-    }
-
-    /// Makes, starts and tells the container. False if there is one already.
-    async fn make(&self, spec: &SandboxSpec) -> Result<bool, Error> {
-        let name = self.site.container_name(&spec.agent);
-        if let Some(network) = self.site.network_of(spec) {
-            self.engine
-                .ensure_network(&network, &self.site.labels())
-                .await?;
-        }
-        let body = self.site.container(spec);
-        if self.engine.create(&name, body).await? == Created::Exists {
-            return Ok(false);
-        }
-        let mut env = spec.env.clone();
-        env.insert(MARK.to_owned(), spec.agent.to_string());
-        let told = Contained {
-            argv: spec.argv.clone(),
-            env,
-            input: spec.stdin.len(),
-        };
-        let told = told
-            .told(&spec.stdin)
-            .map_err(|error| Error::Start(error.to_string()))?;
-        let input = self.engine.attach(&name).await?;
-        self.engine.start(&name).await?;
-        // In a task: a program that does not read what it is given must not hold up its start.
-        tokio::spawn(engine::tell(input, told));
-        Ok(true)
     }
 
     /// Looks at a container that stands in the way of a new one.
@@ -223,7 +193,7 @@ impl Sandbox for Docker {
     async fn ensure(&self, spec: &SandboxSpec) -> Result<(), Error> {
         let _turn = self.turns.take(&spec.agent).await;
         let begun = Instant::now();
-        while !self.make(spec).await? {
+        while begin(&self.engine, &self.site, spec).await? == Created::Exists {
             match self.found(&spec.agent).await? {
                 Found::Told => break,
                 Found::Untold => {

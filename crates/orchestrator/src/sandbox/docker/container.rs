@@ -122,7 +122,7 @@ impl Site {
         ContainerCreateBody {
             image: Some(spec.image.clone().unwrap_or_else(|| self.image.clone())),
             entrypoint: Some(vec![INIT.to_owned(), CONTAIN.to_owned()]),
-            env: Some(vec![format!("{}={}", super::MARK, spec.agent)]),
+            env: Some(vec![format!("{}={}", super::begin::MARK, spec.agent)]),
             user: Some(user(spec.owner)),
             working_dir: Some(text(&spec.workdir)),
             hostname: Some("agent".to_owned()),

@@ -1,10 +1,11 @@
 //! Tries an engine out before it is offered: with a container like an agent's, that runs `true`.
 
+use super::begin::begin;
 use super::container::Site;
-use super::engine::{self, Created, Engine};
+use super::engine::Engine;
 use super::follow::first_line;
 use crate::config::Docker as Settings;
-use crate::sandbox::supervise::{Contained, Frame};
+use crate::sandbox::supervise::Frame;
 use crate::sandbox::{Network, SandboxSpec};
 use mosaic_common::agent::Limits;
 use mosaic_common::{AgentId, CommandId, in_full};
@@ -50,21 +51,8 @@ pub(super) async fn try_out(
 }
 
 async fn run(engine: &Engine, site: &Site, spec: &SandboxSpec, name: &str) -> Result<(), String> {
-    let told = Contained {
-        argv: spec.argv.clone(),
-        env: spec.env.clone(),
-        input: 0,
-    };
-    let told = told.told(&[]).map_err(|error| error.to_string())?;
-    let made = async {
-        if engine.create(name, site.container(spec)).await? == Created::New {
-            let input = engine.attach(name).await?;
-            engine.start(name).await?;
-            engine::tell(input, told).await;
-        }
-        Ok::<_, crate::sandbox::Error>(())
-    };
-    made.await.map_err(|error| in_full(&error))?;
+    let begun = begin(engine, site, spec).await;
+    begun.map_err(|error| in_full(&error))?;
     match first_line(engine, name).await {
         (Some(Frame::Runs), _) => Ok(()),
         (Some(Frame::Failed(why)), _) => Err(why),
