@@ -7,6 +7,7 @@ pub mod agent;
 mod chain;
 pub mod clock;
 pub mod envelope;
+pub mod failpoint;
 pub mod ids;
 pub mod keys;
 pub mod place;
