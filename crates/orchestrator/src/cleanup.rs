@@ -16,6 +16,7 @@ use crate::sandbox::{self, Removed};
 use crate::sandboxes::Sandboxes;
 use crate::worktrees::{self, Rescue, Worktrees};
 use mosaic_common::agent::{AgentRecord, Cause, CleanupReport, Outcome, Step};
+use mosaic_common::failpoint;
 use mosaic_common::in_full;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -29,8 +30,11 @@ pub async fn remove(
     grace: Duration,
 ) -> AgentRecord {
     let (sandbox, death) = stop(sandboxes, record, grace).await;
+    failpoint!("cleanup.sandbox_removed");
     let (rescue, rescued) = save(worktrees, record).await;
+    failpoint!("cleanup.rescued");
     let worktree = discard(worktrees, record, &rescue, death).await;
+    failpoint!("cleanup.worktree_removed");
     let report = report(record, sandbox, rescue, worktree, rescued);
     archive(journal, record, report, death).await
 }

@@ -4,6 +4,7 @@
 //! agent's uid. It never reads what an agent wrote, and never follows a link. All calls block.
 
 use mosaic_common::AgentId;
+use mosaic_common::failpoint;
 use rustix::process::geteuid;
 use std::{
     fs, io,
@@ -198,10 +199,12 @@ impl Folders {
         for part in [&aside, &aside.join("worktree"), &aside.join("home")] {
             let made = fs::DirBuilder::new().mode(0o700).create(part);
             made.map_err(failed("create", part))?;
+            failpoint!("folder.drafted");
             if let Some(uid) = owner {
                 lchown(part, Some(uid), Some(uid)).map_err(failed("change the owner of", part))?;
             }
         }
+        failpoint!("folder.given");
         fs::rename(&aside, &path).map_err(failed("move", &aside))?;
         Ok(self.folder(path, owner.unwrap_or_default()))
     }

@@ -7,6 +7,7 @@ use crate::journal::unavailable;
 use crate::lifecycle::policy::{self, Barred, Decision, Request};
 use crate::lifecycle::{Agents, Ended, Latch};
 use mosaic_common::agent::{AgentRecord, AgentState, Cause, Spec};
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias, CommandId, Refusal};
 use mosaic_store::{Table, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +98,7 @@ pub async fn kill(
 /// If the latch could not be made durable; it holds in this life of the spoke all the same.
 pub async fn kill_all(agents: &Agents, order: &Order) -> Result<Vec<(AgentId, Killed)>, Refusal> {
     let stored = store(agents, &agents.gate().latch(latch_of(order))).await;
+    failpoint!("kill.latched");
     let theirs =
         |record: &AgentRecord| order.connection.is_none() || record.connection == order.connection;
     let ids: Vec<AgentId> = agents
@@ -110,6 +112,7 @@ pub async fn kill_all(agents: &Agents, order: &Order) -> Result<Vec<(AgentId, Ki
         killed.map(|killed| (id, killed))
     });
     let killed = futures_util::future::join_all(kills).await;
+    failpoint!("kill.all_dead");
     stored?;
     killed.into_iter().collect()
 }
@@ -130,6 +133,7 @@ pub async fn release(agents: &Agents, order: &Order) -> Result<bool, Refusal> {
             .collect(),
     };
     store(agents, &left).await?;
+    failpoint!("kill.released");
     agents.gate().release(&latch);
     Ok(left != before)
 }
@@ -223,5 +227,6 @@ async fn bar(agents: &Agents, agent: &AgentId, order: &Order) -> Result<bool, Re
         .create(&record)
         .await
         .map_err(|error| unavailable(&error))?;
+    failpoint!("kill.barred");
     Ok(matches!(created, crate::journal::Created::New))
 }

@@ -5,6 +5,7 @@ use super::policy;
 use super::{Deps, End, Gate, Pass};
 use crate::journal::{Created, unavailable};
 use mosaic_common::agent::{AgentRecord, Cause};
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Refusal};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,6 +118,7 @@ impl Agents {
             .map_err(|error| unavailable(&error))?
         {
             Created::New => {
+                failpoint!("spawn.recorded");
                 self.drive(record.clone(), pass);
                 if self.gate().is_shut(record.connection.as_ref()) {
                     self.turn_back(record.id());

@@ -3,6 +3,7 @@
 use super::{Deps, End, Pass, follow};
 use crate::cleanup;
 use mosaic_common::agent::{AgentRecord, AgentState, Cause, Usage};
+use mosaic_common::failpoint;
 use mosaic_common::in_full;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
@@ -71,6 +72,7 @@ impl Driver {
                 detail,
             });
         }
+        failpoint!("spawn.told");
         let spec = self.record.borrow().spec.clone();
         let made = tokio::select! {
             biased;
@@ -78,6 +80,7 @@ impl Driver {
             Some(end) = self.requests.recv() => return end,
             made = self.deps.spawner.worktree(&spec) => made,
         };
+        failpoint!("spawn.worktree_made");
         let started = match made {
             Ok(worktree) => self.deps.spawner.start(&spec, worktree).await,
             Err(error) => Err(error),
@@ -86,10 +89,12 @@ impl Driver {
             warn!(agent.id = %spec.agent_id, error = %in_full(&error), "spawn failed");
             return failed(error.cause());
         }
+        failpoint!("spawn.sandbox_made");
         if let Err(error) = self.enter(AgentState::Running).await {
             // It runs, and the machine knows; the store will when it is back.
             warn!(agent.id = %spec.agent_id, error = %in_full(&error), "running could not be recorded");
         }
+        failpoint!("run.told");
         let running = self.record.borrow().clone();
         self.follow(&running).await
     }
@@ -118,12 +123,14 @@ impl Driver {
     /// Ends the agent, again and again until nothing of it is left.
     async fn end(&mut self, end: Option<End>) {
         let mut grace = end.as_ref().map_or(Duration::ZERO, |end| end.grace);
+        failpoint!("run.ended");
         if let Some(End { cause, .. }) = end {
             self.record.send_modify(|record| record.cause = Some(cause));
             if let Err(error) = self.enter(AgentState::Stopping).await {
                 warn!(error = %in_full(&error), "stopping could not be recorded");
             }
         }
+        failpoint!("cleanup.stopping");
         let mut pause = RETRY.0;
         loop {
             let record = self.record.borrow().clone();
@@ -142,6 +149,7 @@ impl Driver {
                 .is_some_and(|report| report.is_clean());
             self.record.send_replace(after);
             grace = Duration::ZERO; // it was asked once
+            failpoint!("cleanup.told");
             if clean {
                 return;
             }

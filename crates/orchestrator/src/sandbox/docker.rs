@@ -26,6 +26,7 @@ use begin::begin;
 use container::Site;
 use engine::{Created, Engine};
 use follow::{Follower, Progress};
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias};
 use seen::{Phase, Seen};
 use std::path::{Path, PathBuf};
@@ -232,13 +233,17 @@ impl Sandbox for Docker {
         };
         let mut progress = self.follow(agent, &seen);
         let stopped = stop::stop(&self.engine, &name, seen, grace).await?;
+        failpoint!("docker.stopped");
         // What it wrote last is worth a moment, not the removal.
         drop(timeout(LAST_WORDS, progress.wait_for(|progress| progress.ended)).await);
+        failpoint!("docker.heard");
         self.engine.remove(&name).await?;
+        failpoint!("docker.removed");
         self.follower.forget(agent);
         self.engine
             .remove_unused_network(&self.site.network())
             .await;
+        failpoint!("docker.network_removed");
         Ok(Removed::Dead(ending::proof(&stopped)))
     }
 

@@ -6,6 +6,7 @@
 use super::{Error, Repository, fetch::Git, flight::Flight, git_failed, system_failed};
 use git2::{Oid, Repository as Opened, RepositoryInitOptions};
 use mosaic_common::agent::BaseRef;
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias};
 use std::{
     fs,
@@ -54,6 +55,7 @@ impl Cache {
         }
         let fetch = || async {
             make(&self.path).map_err(|error| error.to_string())?;
+            failpoint!("cache.made");
             let source = &self.repository.source;
             match git.fetch(source, &self.path).await {
                 // Left by a git that was killed. No other one fetches into this repository.
@@ -142,6 +144,7 @@ fn make(path: &Path) -> Result<(), Error> {
     let mut options = RepositoryInitOptions::new();
     options.bare(true).mkpath(true).external_template(false);
     let cache = Opened::init_opts(path, &options).map_err(git_failed("make the cache"))?;
+    failpoint!("cache.begun");
     let mut config = cache.config().map_err(git_failed("set up the cache"))?;
     for (key, value) in [("gc.auto", "0"), ("maintenance.auto", "false")] {
         let set = config.set_str(key, value);

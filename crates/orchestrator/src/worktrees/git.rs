@@ -10,6 +10,7 @@ use super::{
 use crate::folders::{self, AgentFolder, Folders};
 use crate::turns::{Turn, Turns};
 use mosaic_common::agent::BaseRef;
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias, clock::Clock};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
@@ -87,6 +88,7 @@ impl GitWorktrees {
             return Ok(worktree);
         }
         cache.refresh(&self.git, wanted.base.as_ref()).await?;
+        failpoint!("worktree.fetched");
         blocking(move || job.build()).await
     }
 }
@@ -135,6 +137,7 @@ impl Worktrees for GitWorktrees {
         blocking(move || {
             let _turn = turn;
             folders.discard(&agent).map_err(folder_failed)?;
+            failpoint!("worktree.discarded");
             cache.map_or(Ok(()), |cache| cache.unpin(&agent))
         })
         .await
@@ -191,9 +194,13 @@ impl Job {
     fn build(self) -> Result<Worktree, Error> {
         let results = Results::ensure(&self.results, &self.cache.objects())?;
         results.forget_base(&self.agent)?;
+        failpoint!("worktree.base_forgotten");
         let base = self.cache.pin(&self.agent, self.base.as_ref())?;
+        failpoint!("worktree.base_pinned");
         let folder = self.folders.claim(&self.agent).map_err(folder_failed)?;
+        failpoint!("worktree.folder_claimed");
         checkout::build(&self.agent, &folder, base, &self.cache.objects())?;
+        failpoint!("worktree.built");
         results.set_base(&self.agent, base)?;
         Ok(self.describe(folder, base))
     }
