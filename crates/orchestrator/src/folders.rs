@@ -99,6 +99,7 @@ impl Folders {
             self.run_root(),
             self.output_root(),
             self.trash(),
+            self.quarantine(),
         ];
         let modes = [(0o711, passed.as_slice()), (0o700, private.as_slice())];
         for (mode, paths) in modes {
@@ -143,6 +144,12 @@ impl Folders {
     #[must_use]
     pub fn trash(&self) -> PathBuf {
         self.data.join("trash")
+    }
+
+    /// What agents left that could not be rescued: one folder each.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.data.join("quarantine")
     }
 
     /// The agents' folders.
@@ -215,6 +222,35 @@ impl Folders {
     /// The step that failed; it may be called again, and then ends what it began.
     pub fn discard(&self, agent: &AgentId) -> Result<(), Error> {
         trash::discard(&self.agents_root(), &self.trash(), agent.as_str())
+    }
+
+    /// Moves the agent's folder to the quarantine, and says where it is. Succeeds if it is there.
+    ///
+    /// # Errors
+    /// If neither is there, too.
+    pub fn set_aside(&self, agent: &AgentId) -> Result<PathBuf, Error> {
+        let (from, to) = (self.agent(agent), self.quarantine().join(agent.as_str()));
+        if !self.is_aside(agent) {
+            fs::rename(&from, &to).map_err(failed("move to the quarantine", &from))?;
+        }
+        Ok(to)
+    }
+
+    /// Whether something of the agent is in the quarantine.
+    #[must_use]
+    pub fn is_aside(&self, agent: &AgentId) -> bool {
+        self.quarantine()
+            .join(agent.as_str())
+            .symlink_metadata()
+            .is_ok()
+    }
+
+    /// Deletes what is in the quarantine of the agent. Succeeds if there is nothing.
+    ///
+    /// # Errors
+    /// The step that failed; it may be called again.
+    pub fn discard_aside(&self, agent: &AgentId) -> Result<(), Error> {
+        trash::discard(&self.quarantine(), &self.trash(), agent.as_str())
     }
 
     /// Deletes what a crash left half deleted.

@@ -175,7 +175,7 @@ async fn store(agents: &Agents, latches: &BTreeSet<Latch>) -> Result<(), Refusal
 
 fn seen(ended: Ended) -> Killed {
     match ended {
-        Ended::Yes(record) if record.state == AgentState::Killed => Killed::Dead(record),
+        Ended::Yes(record) if is_killed(&record) => Killed::Dead(record),
         Ended::Yes(record) => Killed::AlreadyEnded(record),
         Ended::NotYet(record) => {
             let sandbox = record
@@ -187,6 +187,15 @@ fn seen(ended: Ended) -> Killed {
             Killed::NotProved(record, detail)
         }
     }
+}
+
+/// Whether a kill ended it, also where the store would not take its final state.
+fn is_killed(record: &AgentRecord) -> bool {
+    let state = match &record.cause {
+        Some(cause) if !record.state.is_final() => cause.state(),
+        Some(_) | None => record.state,
+    };
+    state == AgentState::Killed
 }
 
 /// Bars an id; false if there is an agent of it by now.

@@ -13,6 +13,7 @@ use crate::sandboxes::Sandboxes;
 use crate::spawner::Spawner;
 use crate::worktrees::{self, Worktrees};
 use crate::{adapters, serve};
+use jiff::SignedDuration;
 use mosaic_common::{Clock, SystemClock};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, HubPeer};
 use mosaic_federation::identity::{self, Identity, IdentityError};
@@ -262,7 +263,11 @@ async fn agents(
     worktrees: Arc<dyn Worktrees>,
     (store, clock): (&Arc<dyn StateStore>, &Arc<dyn Clock>),
 ) -> Result<Agents, mosaic_store::Error> {
-    let Retention { output_bytes, .. } = config.retention;
+    let Retention {
+        output_bytes,
+        quarantine_days,
+        ..
+    } = config.retention;
     let spawner = Spawner {
         worktrees: worktrees.clone(),
         sandboxes: sandboxes.clone(),
@@ -283,6 +288,7 @@ async fn agents(
         worktrees,
         journal,
         stop_grace,
+        quarantine: SignedDuration::from_hours(24 * i64::from(quarantine_days)),
     };
     let gate = Gate::new(config.capacity.running + config.capacity.queued, latches);
     Ok(Agents::new(deps, gate, config.capacity.running))

@@ -44,6 +44,19 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// The step that failed; it may be called again.
     async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error>;
 
+    /// Moves the folder of an agent whose work cannot be rescued to where it stays, and says
+    /// where. What it borrows stays too. Succeeds if it is there already.
+    ///
+    /// # Errors
+    /// The step that failed; it may be called again.
+    async fn quarantine(&self, agent: &AgentId) -> Result<PathBuf, Error>;
+
+    /// Deletes what is in quarantine of an agent. Succeeds if there is nothing.
+    ///
+    /// # Errors
+    /// The step that failed; it may be called again.
+    async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error>;
+
     /// Every agent that has a folder.
     ///
     /// # Errors
@@ -174,6 +187,9 @@ pub enum Error {
     /// There is no rescued work of this agent.
     #[error("there is no rescued work of {0}")]
     NoRescue(AgentId),
+    /// What the agent left is in quarantine.
+    #[error("what {0} left is in quarantine")]
+    Quarantined(AgentId),
     /// The repository could not be fetched.
     #[error("cannot fetch {repository}: {detail}")]
     Fetch {
@@ -208,6 +224,22 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether trying again can only come to the same.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::Quarantined(_) => true,
+            Self::UnknownRepository(_)
+            | Self::UnknownBase { .. }
+            | Self::NoRescue(_)
+            | Self::Fetch { .. }
+            | Self::Git { .. }
+            | Self::System { .. } => false,
+        }
+    }
 }
 
 /// Names a step with git that failed.

@@ -44,7 +44,7 @@ struct Handle {
 /// How a wait for an agent's end ended.
 #[derive(Debug, Clone)]
 pub enum Ended {
-    /// It has ended; this is its record.
+    /// It has ended; this is its record, final unless the store would not take it.
     Yes(Box<AgentRecord>),
     /// It has not within the time; this is what it was doing.
     NotYet(Box<AgentRecord>),
@@ -178,12 +178,11 @@ impl Agents {
         } = self.live(agent)?;
         // A full mailbox or a closed one means that an end is under way.
         drop(requests.try_send(End { cause, grace }));
-        let ended =
-            tokio::time::timeout(budget, record.wait_for(|record| record.state.is_final())).await;
+        let ended = tokio::time::timeout(budget, record.wait_for(AgentRecord::is_over)).await;
         let in_time = matches!(&ended, Ok(Ok(_)));
         drop(ended);
         let now = Box::new(record.borrow().clone());
-        Some(if in_time || now.state.is_final() {
+        Some(if in_time || now.is_over() {
             Ended::Yes(now)
         } else {
             Ended::NotYet(now)

@@ -11,10 +11,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// The first pause after an ending that was not clean, and the longest: quick enough that a
-/// passing fault is over before anybody looks, slow enough that a lasting one costs nothing.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-
 /// One agent's task.
 pub(super) struct Driver {
     pub(super) deps: Arc<Deps>,
@@ -131,22 +127,12 @@ impl Driver {
             }
         }
         failpoint!("cleanup.stopping");
-        let mut pause = RETRY.0;
         loop {
             let record = self.record.borrow().clone();
-            let deps = &self.deps;
-            let after = cleanup::remove(
-                &deps.sandboxes,
-                deps.worktrees.as_ref(),
-                &deps.journal,
-                &record,
-                grace,
-            )
-            .await;
-            let clean = after
-                .cleanup
-                .as_ref()
-                .is_some_and(|report| report.is_clean());
+            let after = cleanup::remove(&self.deps.means(), &record, grace).await;
+            let report = after.cleanup.as_ref();
+            let clean = report.is_some_and(|report| report.is_clean());
+            let pause = cleanup::pause(report.map_or(1, |report| report.attempts));
             self.record.send_replace(after);
             grace = Duration::ZERO; // it was asked once
             failpoint!("cleanup.told");
@@ -155,7 +141,7 @@ impl Driver {
             }
             tokio::select! {
                 () = self.give_up.cancelled() => return,
-                () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
+                () = sleep(pause) => {}
             }
         }
     }

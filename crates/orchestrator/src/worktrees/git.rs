@@ -116,6 +116,9 @@ impl Worktrees for GitWorktrees {
         let (clock, most) = (self.clock.clone(), self.most);
         blocking(move || {
             let _turn = turn;
+            if folders.is_aside(&agent) {
+                return Err(Error::Quarantined(agent));
+            }
             rescue::rescue(&rescue::Scene {
                 agent: &agent,
                 agents: &folders.agents_root(),
@@ -138,6 +141,29 @@ impl Worktrees for GitWorktrees {
             let _turn = turn;
             folders.discard(&agent).map_err(folder_failed)?;
             failpoint!("worktree.discarded");
+            cache.map_or(Ok(()), |cache| cache.unpin(&agent))
+        })
+        .await
+    }
+
+    async fn quarantine(&self, agent: &AgentId) -> Result<PathBuf, Error> {
+        let turn = self.turns.take(agent).await;
+        let (folders, agent) = (self.folders.clone(), agent.clone());
+        blocking(move || {
+            let _turn = turn;
+            folders.set_aside(&agent).map_err(folder_failed)
+        })
+        .await
+    }
+
+    async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
+        let cache = repository.and_then(|alias| self.caches.get(alias).cloned());
+        let turn = self.turns.take(agent).await;
+        let (folders, agent) = (self.folders.clone(), agent.clone());
+        blocking(move || {
+            let _turn = turn;
+            folders.discard_aside(&agent).map_err(folder_failed)?;
+            failpoint!("quarantine.expired");
             cache.map_or(Ok(()), |cache| cache.unpin(&agent))
         })
         .await

@@ -144,6 +144,13 @@ fn wire_report(report: &CleanupReport, agent: &AgentId) -> pb::CleanupReport {
         rescue_commit: report.rescue_commit.clone().unwrap_or_default(),
         rescue_ref: rescue_ref.unwrap_or_default(),
         ignored_files: report.ignored_files,
+        attempts: report.attempts,
+        next_attempt_time: report.next_attempt.map(timestamp),
+        quarantine: report.quarantine.as_ref().map(|kept| pb::Quarantine {
+            path: kept.path.clone(),
+            create_time: Some(timestamp(kept.since)),
+            expire_time: Some(timestamp(kept.until)),
+        }),
     }
 }
 
