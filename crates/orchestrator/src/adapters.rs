@@ -28,11 +28,8 @@ pub(crate) fn worktrees(
     folders: &Folders,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Worktrees>, Error> {
-    Ok(Arc::new(GitWorktrees::new(
-        folders.clone(),
-        clock,
-        config.repositories.clone(),
-    )?))
+    let worktrees = GitWorktrees::new(folders.clone(), clock, config.repositories.clone())?;
+    Ok(Arc::new(worktrees.with_most(config.rescue)))
 }
 
 /// The copy in Valkey, where there is to be one.
