@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn work_leaves_quarantine_when_its_time_is_over_and_not_before() {
         let record: AgentRecord = serde_json::from_value(serde_json::json!({
-            "spec": {"agentId": "a-1", "taskId": "t-1", "task": "do it", "limits": {}, "labels": {}},
+            "spec": {"agentId": "ag_aaaaaaaaaaaaaaaaaaaaaaaaaa", "taskId": "t-1", "task": "do it", "limits": {}, "labels": {}},
             "site": "here", "state": "completed", "commandId": "0197f2a4000070008000000000000000",
             "created": "2026-11-01T00:00:00Z",
             "cleanup": {
