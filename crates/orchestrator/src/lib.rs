@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod output;
 pub mod profile;
 mod program;
+pub mod reconcile;
 mod retention;
 pub mod sandbox;
 pub mod sandboxes;

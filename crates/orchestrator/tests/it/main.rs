@@ -12,6 +12,7 @@ mod lifecycle;
 mod mirror;
 mod program;
 mod reading_along;
+mod reconcile;
 mod sandbox;
 mod site;
 mod stage;
