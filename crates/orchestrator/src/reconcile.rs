@@ -211,10 +211,6 @@ mod tests {
         let (mut suspects, orphan, start) = (Suspects::default(), orphan(), Instant::now());
         suspects.confirm(vec![orphan.clone()], start);
         suspects.confirm(Vec::new(), start + EVERY);
-        assert!(
-            suspects
-                .confirm(vec![orphan.clone()], start + GRACE)
-                .is_empty()
-        );
+        assert!(suspects.confirm(vec![orphan], start + GRACE).is_empty());
     }
 }
