@@ -6,6 +6,7 @@
 mod adapters;
 pub mod cleanup;
 pub mod config;
+pub mod cut_off;
 pub mod folders;
 pub mod grpc;
 pub mod journal;

@@ -12,7 +12,7 @@ use crate::sandboxes::Sandboxes;
 use crate::spawner::Spawner;
 use crate::worktrees::{self, Worktrees};
 use crate::{adapters, serve};
-use crate::{reconcile, retention};
+use crate::{cut_off, reconcile, retention};
 use jiff::SignedDuration;
 use mosaic_common::{Clock, SystemClock, in_full};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, HubPeer};
@@ -138,12 +138,14 @@ impl Spoke {
         );
         let (id, site) = (identity.id().clone(), config.name.clone());
         let operator = LocalOperator::new(connections.clone(), records.clone(), id, site.clone());
+        let cut_off = cut_off::keep(agents.clone(), connections.clone());
         let reconciler = reconcile::keep(agents.clone());
         let keeper = retention::keep(agents.clone(), records, ledger.clone(), config.retention);
         let mut serving = vec![
             tokio::spawn(serve::local(local, local_agents, operator, stop.clone())),
             tokio::spawn(until(stop.clone(), keeper)),
             tokio::spawn(until(stop.clone(), reconciler)),
+            tokio::spawn(until(stop.clone(), cut_off)),
         ];
         if let Some(mirror) = adapters::mirror(&config, store.clone()) {
             serving.push(tokio::spawn(mirror.run(stop.clone())));

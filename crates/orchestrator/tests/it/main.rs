@@ -5,6 +5,7 @@
 mod claude;
 mod cleanup;
 mod cleanup_real;
+mod cut_off;
 mod doors;
 mod examples;
 mod killswitch;
