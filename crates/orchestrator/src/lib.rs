@@ -6,6 +6,7 @@
 mod adapters;
 pub mod cleanup;
 pub mod config;
+pub mod disk;
 pub mod folders;
 pub mod grpc;
 pub mod journal;
@@ -24,6 +25,7 @@ mod serve;
 pub mod spawner;
 mod spoke;
 mod turns;
+mod upkeep;
 pub mod worktrees;
 
 pub use adapters::{bubblewrap_works, docker_works};

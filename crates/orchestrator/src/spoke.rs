@@ -1,6 +1,7 @@
 //! A running spoke: everything wired, every door open; and its orderly end.
 
 use crate::config::{Config, Retention};
+use crate::disk::Room;
 use crate::folders::{self, Folders};
 use crate::grpc::{HubCommands, LocalAgents, LocalOperator, Requests};
 use crate::journal::Journal;
@@ -12,7 +13,7 @@ use crate::retention;
 use crate::sandboxes::Sandboxes;
 use crate::spawner::Spawner;
 use crate::worktrees::{self, Worktrees};
-use crate::{adapters, serve};
+use crate::{adapters, serve, upkeep};
 use mosaic_common::{Clock, SystemClock};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, HubPeer};
 use mosaic_federation::identity::{self, Identity, IdentityError};
@@ -104,7 +105,10 @@ impl Spoke {
             .await
             .map_err(StartError::Store)?;
         let taken = agents.resume().await.map_err(StartError::Store)?;
-        let spoke = Self::serve(config, identity, agents, listener, (store, clock, ledger));
+        let upkeep = upkeep::keep(agents.clone(), folders, config.disk);
+        let mut spoke = Self::serve(config, identity, agents, listener, (store, clock, ledger));
+        let upkeep = tokio::spawn(until(spoke.stop.clone(), upkeep));
+        spoke.serving.push(upkeep);
         tracing::info!(site = %spoke.config.name, listen = ?spoke.listen, taken, "spoke serves");
         Ok(spoke)
     }
@@ -284,7 +288,8 @@ async fn agents(
         journal,
         stop_grace,
     };
-    let gate = Gate::new(config.capacity.running + config.capacity.queued, latches);
+    let gate = Gate::new(config.capacity.running + config.capacity.queued, latches)
+        .with_disk(Room::new(folders.data(), config.disk.free_bytes));
     Ok(Agents::new(deps, gate, config.capacity.running))
 }
 

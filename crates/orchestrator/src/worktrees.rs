@@ -15,6 +15,7 @@ mod report;
 mod repository;
 mod rescue;
 mod results;
+mod usage;
 
 pub use git::GitWorktrees;
 pub use repository::{Ignored, InvalidRepository, Repository, Source};
@@ -43,6 +44,19 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// # Errors
     /// The step that failed; it may be called again.
     async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error>;
+
+    /// Bytes of the disk that the agent's folder uses, counted until they are more than `enough`;
+    /// 0 if there is none. The agent may run meanwhile. One count at a time.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    async fn used(&self, agent: &AgentId, enough: u64) -> Result<u64, Error>;
+
+    /// Puts together what many fetches have left in the repositories' caches, and lets go of those
+    /// that nobody uses, the longest unused first, until all are at most `most` bytes together.
+    /// Rescued work stays whole. What could not be done is logged, and tried at the next call; a
+    /// spawn waits for none of it.
+    async fn collect(&self, most: u64);
 
     /// Every agent that has a folder.
     ///

@@ -27,6 +27,7 @@ struct State {
     rescue_failures: VecDeque<Error>,
     remove_failures: VecDeque<Error>,
     slow: bool,
+    used: BTreeMap<AgentId, u64>,
 }
 
 impl Default for FakeWorktrees {
@@ -66,6 +67,11 @@ impl FakeWorktrees {
     /// Makes the next `remove` fail.
     pub fn fail_remove(&self, error: Error) {
         self.lock().remove_failures.push_back(error);
+    }
+
+    /// Makes an agent's folder use so many bytes from now on.
+    pub fn fill(&self, agent: &AgentId, bytes: u64) {
+        self.lock().used.insert(agent.clone(), bytes);
     }
 
     /// Whether an agent's work has been rescued.
@@ -159,6 +165,12 @@ impl Worktrees for FakeWorktrees {
         drop(std::fs::remove_dir_all(self.folder(agent)));
         Ok(())
     }
+
+    async fn used(&self, agent: &AgentId, _enough: u64) -> Result<u64, Error> {
+        Ok(self.lock().used.get(agent).copied().unwrap_or_default())
+    }
+
+    async fn collect(&self, _most: u64) {}
 
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
         Ok(self.lock().folders.keys().cloned().collect())

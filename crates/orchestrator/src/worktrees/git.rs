@@ -5,14 +5,15 @@
 
 use super::{
     Checkout, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
-    cache::Cache, checkout, fetch::Git, report, rescue, results::Results, system_failed,
+    cache::Cache, checkout, fetch::Git, handle::Folder, report, rescue, results::Results,
+    system_failed, usage,
 };
 use crate::folders::{self, AgentFolder, Folders};
 use crate::turns::{Turn, Turns};
 use mosaic_common::agent::BaseRef;
 use mosaic_common::{AgentId, Alias, clock::Clock};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use tokio::sync::mpsc;
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use tokio::sync::{Mutex, mpsc};
 
 /// The working trees of one spoke.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct GitWorktrees {
     caches: BTreeMap<Alias, Arc<Cache>>,
     most: Most,
     turns: Turns,
+    /// Held while somebody counts: a count costs the disk's time, and handles.
+    counting: Arc<Mutex<()>>,
 }
 
 impl GitWorktrees {
@@ -47,6 +50,7 @@ impl GitWorktrees {
             clock,
             most: Most::default(),
             turns: Turns::default(),
+            counting: Arc::default(),
         })
     }
 
@@ -140,6 +144,23 @@ impl Worktrees for GitWorktrees {
         .await
     }
 
+    async fn used(&self, agent: &AgentId, enough: u64) -> Result<u64, Error> {
+        let one_at_a_time = self.counting.clone().lock_owned().await;
+        let path = self.folders.agent(agent);
+        blocking(move || {
+            let _one_at_a_time = one_at_a_time;
+            match Folder::open(&path) {
+                Ok(folder) => usage::of(folder, enough),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+                Err(error) => Err(error),
+            }
+            .map_err(system_failed("count what the agent's folder uses"))
+        })
+        .await
+    }
+
+    async fn collect(&self, _most: u64) {}
+
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
         let folders = self.folders.clone();
         blocking(move || folders.agents().map_err(folder_failed)).await
@@ -229,6 +250,6 @@ async fn blocking<T: Send + 'static>(
 fn folder_failed(error: folders::Error) -> Error {
     Error::System {
         step: "work on the agent's folder",
-        source: std::io::Error::other(error),
+        source: io::Error::other(error),
     }
 }

@@ -5,6 +5,7 @@
 mod claude;
 mod cleanup;
 mod cleanup_real;
+mod disk;
 mod doors;
 mod examples;
 mod killswitch;

@@ -87,6 +87,31 @@ impl Site {
         answer.agent.unwrap().agent_id
     }
 
+    /// Asks for an agent of a task, which the spoke may refuse.
+    pub(crate) async fn try_spawn(&mut self, task: &str) -> Result<String, tonic::Status> {
+        let spec = pb::AgentSpec {
+            task: task.into(),
+            ..Default::default()
+        };
+        let request = pb::SpawnRequest {
+            spec: Some(spec),
+            ..Default::default()
+        };
+        let answer = self.client.spawn(request).await?.into_inner();
+        Ok(answer.agent.unwrap().agent_id)
+    }
+
+    /// Everything an agent wrote, as it is kept.
+    pub(crate) async fn logs(&mut self, agent_id: &str) -> Vec<pb::LogsResponse> {
+        let request = pb::LogsRequest {
+            agent_id: agent_id.into(),
+            ..Default::default()
+        };
+        let answer = self.client.logs(request).await.unwrap().into_inner();
+        let pieces = tokio_stream::StreamExt::collect::<Vec<_>>(answer).await;
+        pieces.into_iter().map(Result::unwrap).collect()
+    }
+
     /// Asks for one agent.
     pub(crate) async fn agent(&mut self, agent_id: &str) -> pb::Agent {
         let request = pb::GetRequest {
