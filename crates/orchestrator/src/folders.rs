@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+mod retired;
 mod trash;
 
 /// Uids for agents of a spoke that is root, when its configuration names none.

@@ -6,6 +6,7 @@ use crate::disk::Room;
 use crate::folders::Folders;
 use crate::lifecycle::Agents;
 use crate::output;
+use crate::worktrees::Collected;
 use mosaic_common::in_full;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -25,7 +26,15 @@ pub(crate) async fn keep(agents: Agents, folders: Folders, bounds: Disk) {
         } else {
             bounds.cache_bytes
         };
-        agents.deps().worktrees.collect(caches).await;
+        match agents.deps().worktrees.collect(caches).await {
+            Ok(Collected {
+                consolidated: 0,
+                evicted: 0,
+                ..
+            }) => {}
+            Ok(collected) => info!(?collected, "caches were collected"),
+            Err(error) => warn!(error = %in_full(&error), "caches could not be collected"),
+        }
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -2,15 +2,17 @@
 
 use mosaic_common::agent::BaseRef;
 use mosaic_common::{AgentId, Alias};
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 
 mod cache;
 mod checkout;
+mod collect;
 mod fetch;
 mod flight;
 mod git;
 mod handle;
+mod maintain;
 mod report;
 mod repository;
 mod rescue;
@@ -54,9 +56,12 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
 
     /// Puts together what many fetches have left in the repositories' caches, and lets go of those
     /// that nobody uses, the longest unused first, until all are at most `most` bytes together.
-    /// Rescued work stays whole. What could not be done is logged, and tried at the next call; a
-    /// spawn waits for none of it.
-    async fn collect(&self, most: u64);
+    /// Rescued work stays whole. A spawn waits for a rename at most. What could not be done is
+    /// logged, and tried at the next call.
+    ///
+    /// # Errors
+    /// If it is not known what there is, or what nobody uses could not be deleted.
+    async fn collect(&self, most: u64) -> Result<Collected, Error>;
 
     /// Every agent that has a folder.
     ///
@@ -115,6 +120,19 @@ pub struct Rescue {
     pub ignored_files: u64,
     /// Things left out because git cannot hold them: sockets, devices, nested repositories' gitdirs.
     pub skipped_files: u64,
+}
+
+/// What was done about the caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// Caches whose packs were put together.
+    pub consolidated: usize,
+    /// Caches that are gone.
+    pub evicted: usize,
+    /// Bytes of those that are left.
+    pub bytes: u64,
+    /// The longest time that a spawn could have had to wait for one of them to go.
+    pub longest_hold: Duration,
 }
 
 /// What is wanted besides summary and commits.

@@ -2,7 +2,7 @@
 
 use mosaic_common::{AgentId, Alias};
 use orchestrator::worktrees::{
-    Checkout, Detail, Error, Rescue, ResultItem, Summary, Worktree, Worktrees,
+    Checkout, Collected, Detail, Error, Rescue, ResultItem, Summary, Worktree, Worktrees,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -170,7 +170,9 @@ impl Worktrees for FakeWorktrees {
         Ok(self.lock().used.get(agent).copied().unwrap_or_default())
     }
 
-    async fn collect(&self, _most: u64) {}
+    async fn collect(&self, _most: u64) -> Result<Collected, Error> {
+        Ok(Collected::default())
+    }
 
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
         Ok(self.lock().folders.keys().cloned().collect())

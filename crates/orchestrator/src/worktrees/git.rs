@@ -4,9 +4,9 @@
 //! It wires the parts and keeps the order of steps; each part says what it does itself.
 
 use super::{
-    Checkout, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
-    cache::Cache, checkout, fetch::Git, handle::Folder, report, rescue, results::Results,
-    system_failed, usage,
+    Checkout, Collected, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
+    cache::Cache, checkout, collect::Collection, fetch::Git, handle::Folder, report, rescue,
+    results::Results, system_failed, usage,
 };
 use crate::folders::{self, AgentFolder, Folders};
 use crate::turns::{Turn, Turns};
@@ -26,6 +26,8 @@ pub struct GitWorktrees {
     turns: Turns,
     /// Held while somebody counts: a count costs the disk's time, and handles.
     counting: Arc<Mutex<()>>,
+    /// Held while somebody collects.
+    collecting: Mutex<()>,
 }
 
 impl GitWorktrees {
@@ -51,6 +53,7 @@ impl GitWorktrees {
             most: Most::default(),
             turns: Turns::default(),
             counting: Arc::default(),
+            collecting: Mutex::default(),
         })
     }
 
@@ -90,8 +93,13 @@ impl GitWorktrees {
         if let Some(worktree) = there {
             return Ok(worktree);
         }
+        let visit = cache.visit().await;
         cache.refresh(&self.git, wanted.base.as_ref()).await?;
-        blocking(move || job.build()).await
+        blocking(move || {
+            let _visit = visit; // given up once the agent has its pin, or has failed
+            job.build()
+        })
+        .await
     }
 }
 
@@ -135,9 +143,13 @@ impl Worktrees for GitWorktrees {
         // A repository that is no longer configured must not keep the folder for ever.
         let cache = repository.and_then(|alias| self.caches.get(alias).cloned());
         let turn = self.turns.take(agent).await;
+        let visit = match &cache {
+            Some(cache) => Some(cache.visit().await),
+            None => None,
+        };
         let (folders, agent) = (self.folders.clone(), agent.clone());
         blocking(move || {
-            let _turn = turn;
+            let _held = (turn, visit);
             folders.discard(&agent).map_err(folder_failed)?;
             cache.map_or(Ok(()), |cache| cache.unpin(&agent))
         })
@@ -159,7 +171,15 @@ impl Worktrees for GitWorktrees {
         .await
     }
 
-    async fn collect(&self, _most: u64) {}
+    async fn collect(&self, most: u64) -> Result<Collected, Error> {
+        let _one_at_a_time = self.collecting.lock().await;
+        let collection = Collection {
+            folders: &self.folders,
+            git: &self.git,
+            caches: &self.caches,
+        };
+        collection.run(most).await
+    }
 
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
         let folders = self.folders.clone();
@@ -240,14 +260,14 @@ fn worktree(folder: AgentFolder) -> Worktree {
 }
 
 /// Runs what blocks on a thread of its own; it goes on to its end if the caller gives up.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(system_failed("finish a step of git"))?
 }
 
-fn folder_failed(error: folders::Error) -> Error {
+pub(super) fn folder_failed(error: folders::Error) -> Error {
     Error::System {
         step: "work on the agent's folder",
         source: io::Error::other(error),

@@ -75,6 +75,38 @@ async fn a_full_disk_refuses_spawns_and_what_runs_goes_on_and_can_be_killed() {
 }
 
 #[tokio::test]
+async fn a_crash_between_the_steps_of_an_eviction_leaves_nothing_wrong() {
+    let no_caches = "[disk]\ncache_bytes = 0\n";
+    let mut site = Site::start_with(PROCESS, "", &[]).await;
+    for place in ["gc.results_made_whole", "gc.cache_retired"] {
+        let agent = site.spawn_spec(on_web("echo mine > mine")).await;
+        assert_eq!(
+            site.ended(&agent).await,
+            pb::AgentState::Completed,
+            "{place}"
+        );
+        site.die_at(place, PROCESS, no_caches);
+        let cache = site.data().join("cache/web.git");
+        assert_eq!(cache.exists(), place == "gc.results_made_whole");
+        site.crash_and_start(PROCESS, no_caches).await;
+        let trash = site.data().join("trash");
+        until("the cache and all of it is gone", || {
+            !cache.exists() && std::fs::read_dir(&trash).unwrap().count() == 0
+        })
+        .await;
+        let results = site.data().join("results/web.git");
+        let whole = Command::new("git")
+            .arg("--git-dir")
+            .arg(&results)
+            .args(["rev-list", "--objects", "--all", "--quiet"])
+            .status();
+        assert!(whole.unwrap().success(), "{place}");
+    }
+    let again = site.spawn_spec(on_web("test -e README.md")).await;
+    assert_eq!(site.ended(&again).await, pb::AgentState::Completed);
+}
+
+#[tokio::test]
 async fn the_oldest_outputs_of_ended_agents_go_and_readers_are_told() {
     let mut site = Site::start_with(PROCESS, "", &[]).await;
     let old = site.spawn("head -c 5000 /dev/zero").await;

@@ -17,6 +17,7 @@ mod sandbox;
 mod site;
 mod stage;
 mod worktrees_add;
+mod worktrees_collect;
 mod worktrees_hostile;
 mod worktrees_rescue;
 mod worktrees_result;

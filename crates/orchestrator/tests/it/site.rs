@@ -64,6 +64,16 @@ impl Site {
         self.client = reach(&self.data().join("spoke.sock")).await;
     }
 
+    /// Starts it so that it dies at a place in its program, and waits for that.
+    pub(crate) fn die_at(&mut self, place: &str, top: &str, tables: &str) {
+        self.stop();
+        let config = configuration(self.folder.path(), top, tables);
+        let deadly = [(mosaic_common::failpoint::VARIABLE, place)];
+        self.spoke = run(self.folder.path(), &config, &deadly);
+        self.spoke.wait().unwrap();
+        assert_eq!(self.said(&format!("failpoint {place} reached")), 1);
+    }
+
     /// The spoke's data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
