@@ -38,6 +38,15 @@ pub(super) fn discard(root: &Path, trash: &Path, name: &str) -> Result<(), Error
     delete(trash, name)
 }
 
+/// Moves the folder `name` of `root` into the trash, under a fresh name that begins with `prefix`.
+pub(super) fn put_away(root: &Path, name: &Path, trash: &Path, prefix: &str) -> Result<(), Error> {
+    let (from, into) = (open(root)?, open(trash)?);
+    let moved = move_up(&from, name, &into, prefix);
+    moved
+        .map(drop)
+        .map_err(failed("move to the trash", &root.join(name)))
+}
+
 /// Deletes everything in the trash whose name begins with `prefix`.
 pub(super) fn delete(trash: &Path, prefix: &str) -> Result<(), Error> {
     let root = open(trash)?;

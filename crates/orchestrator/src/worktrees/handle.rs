@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use std::{
     fs::File,
     io::{self, Read},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
 };
 
@@ -33,6 +33,9 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
+/// Holds what a name stands for, a link itself included, without any right to it.
+const HELD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 impl Folder {
     /// Opens a folder whose path the spoke alone can write.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
@@ -50,6 +53,12 @@ impl Folder {
             opened => opened,
         };
         Ok(Self(opened?))
+    }
+
+    /// Opens a folder in it, as it is: nobody's rights are changed.
+    pub(super) fn enter(&self, name: &[u8]) -> io::Result<Self> {
+        check(name)?;
+        Ok(Self(openat(&self.0, name, FOLDER, Mode::empty())?))
     }
 
     /// Opens the folder that this one is in, if it is still the expected one.
@@ -134,14 +143,20 @@ impl Folder {
     }
 
     /// Lets the spoke read what the agent took its own rights from. Only needed, and only
-    /// possible, where both are the same user; the name was no link when it was looked at.
+    /// possible, where both are the same user.
+    ///
+    /// What the name stands for is held before it is looked at and changed by that handle: a link
+    /// that takes its place meanwhile leads nowhere.
     fn allow(&self, name: &[u8], mode: u32) -> io::Result<()> {
-        let found = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let held = openat(&self.0, name, HELD, Mode::empty())?;
+        let found = fstat(&held)?;
         if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
             return Err(Errno::ACCESS.into());
         }
         let mode = Mode::from_raw_mode(found.st_mode & 0o777 | mode);
-        Ok(rustix::fs::chmodat(&self.0, name, mode, AtFlags::empty())?)
+        // A handle without rights cannot be given to fchmod; its name in /proc can be changed.
+        let handle = format!("/proc/self/fd/{}", held.as_raw_fd());
+        Ok(rustix::fs::chmodat(CWD, handle, mode, AtFlags::empty())?)
     }
 }
 
