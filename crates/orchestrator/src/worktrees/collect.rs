@@ -175,6 +175,7 @@ impl Collection<'_> {
         if !has_room(&path, found.bytes) {
             return Err(Kept::NoRoom);
         }
+        failpoint!("gc.verified");
         self.git.copy_borrowed(&path).await.map_err(Kept::Needed)?;
         whole().await.map_err(Kept::Needed)?;
         Results::open(&path)?.sync()?;

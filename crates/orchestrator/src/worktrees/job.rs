@@ -30,6 +30,7 @@ impl Job {
             self.folders.discard(&self.agent).map_err(folder_failed)?;
             return Ok(None);
         };
+        // one step: the folder is there, and this only looks
         let folder = self.folders.claim(&self.agent).map_err(folder_failed)?;
         Ok(Some(self.describe(folder, base)))
     }

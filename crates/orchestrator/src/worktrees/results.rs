@@ -48,8 +48,10 @@ fn make(path: &Path, cache_objects: &Path) -> Result<(), Error> {
     let set = config.set_str("gc.auto", "0");
     set.map_err(git_failed("set up the results"))?;
     let info = path.join("objects/info");
+    // one step: all of it is in a draft, which is moved in whole
     fs::create_dir_all(&info).map_err(system_failed("make the results' folder"))?;
     let line = format!("{}\n", borrowed.display());
+    // one step: so is this
     fs::write(info.join("alternates"), line).map_err(system_failed("let the results borrow"))
 }
 
@@ -66,6 +68,7 @@ impl Results {
             failpoint!("results.drafted");
             let moved = fs::rename(&draft, path);
             if moved.is_err() {
+                // one step: nothing was moved
                 drop(fs::remove_dir_all(&draft)); // ours alone, and no agent has seen it
             }
             if !path.exists() {
