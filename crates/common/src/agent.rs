@@ -13,7 +13,7 @@ mod state;
 mod usage;
 pub mod wire;
 
-pub use cleanup::{CleanupReport, Outcome, Step};
+pub use cleanup::{CleanupReport, Outcome, Quarantine, Step};
 pub use event::{Event, EventType};
 pub use fault::Fault;
 pub use record::AgentRecord;

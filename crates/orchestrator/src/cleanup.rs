@@ -2,37 +2,53 @@
 //!
 //! # Flow
 //! 1. stop the sandbox, prove it dead, remove it; 2. rescue the work; 3. remove the worktree,
-//!    only after 2; 4. put the live state away; 5. emit `agent.cleanup`, always.
+//!    only after 2; 4. put the live state away; 5. emit `agent.cleanup`.
 //!
 //! # Guarantees
-//! Best effort: a step that fails is reported and the others go on, but for two that would
-//! destroy work: the worktree stays while its work is not rescued, and while something that
-//! writes to it may be alive. What ran in a sandbox that the operator has forbidden since is not
-//! looked for, and ends as lost. "Already gone" is success, so it may be called again until
-//! nothing fails. The agent's state becomes final only when it was seen dead.
+//! Best effort: a step that fails is reported, with when it is tried again, and the others go on,
+//! but for two that would destroy work: the worktree stays while its work is not rescued, and while
+//! something that writes to it may be alive. Work that cannot be rescued at all goes to quarantine,
+//! never away. What ran in a sandbox that the operator has forbidden since is not looked for, and
+//! ends as lost. "Already gone" is success, so it may be called again until nothing fails. The
+//! agent's state becomes final only when it was seen dead. The event is told each time there is
+//! something new to tell.
+
+mod report;
+mod work;
 
 use crate::journal::Journal;
 use crate::sandbox::{self, Removed};
 use crate::sandboxes::Sandboxes;
-use crate::worktrees::{self, Rescue, Worktrees};
-use mosaic_common::agent::{AgentRecord, Cause, CleanupReport, Outcome, Step};
-use mosaic_common::in_full;
+use crate::worktrees::Worktrees;
+use jiff::SignedDuration;
+use mosaic_common::agent::{AgentRecord, Cause, CleanupReport, Step};
+use mosaic_common::{failpoint, in_full};
 use std::time::Duration;
 use tracing::{info, warn};
 
+pub(crate) use report::pause;
+
+/// What an ending works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// Where agents live.
+    pub sandboxes: &'a Sandboxes,
+    /// Where they work.
+    pub worktrees: &'a dyn Worktrees,
+    /// Remembers and tells.
+    pub journal: &'a Journal,
+    /// How long work that cannot be rescued is kept.
+    pub quarantine: SignedDuration,
+}
+
 /// Ends an agent whose record says why it ends, and returns the record as it then stands.
-pub async fn remove(
-    sandboxes: &Sandboxes,
-    worktrees: &dyn Worktrees,
-    journal: &Journal,
-    record: &AgentRecord,
-    grace: Duration,
-) -> AgentRecord {
-    let (sandbox, death) = stop(sandboxes, record, grace).await;
-    let (rescue, rescued) = save(worktrees, record).await;
-    let worktree = discard(worktrees, record, &rescue, death).await;
-    let report = report(record, sandbox, rescue, worktree, rescued);
-    archive(journal, record, report, death).await
+pub async fn remove(means: &Means<'_>, record: &AgentRecord, grace: Duration) -> AgentRecord {
+    let (sandbox, death) = stop(means.sandboxes, record, grace).await;
+    failpoint!("cleanup.sandbox_removed");
+    let left = work::put_away(means, record, death).await;
+    failpoint!("cleanup.worktree_removed");
+    let report = report::report(record, sandbox, left);
+    archive(means.journal, record, report, death).await
 }
 
 /// What is known of the agent's processes.
@@ -77,90 +93,10 @@ fn is_forbidden(sandboxes: &Sandboxes, record: &AgentRecord) -> bool {
     sandbox.is_some_and(|name| sandboxes.is_forbidden(name))
 }
 
-async fn save(worktrees: &dyn Worktrees, record: &AgentRecord) -> (Step, Option<Rescue>) {
-    let Some(repository) = &record.spec.repository else {
-        return (Step::skipped("no repository"), None);
-    };
-    // Also of one that never started, as far as the record knows: a crash may have come between
-    // the start of its program and the record of it.
-    match worktrees.rescue(record.id(), repository).await {
-        Ok(rescue) => (Step::done(said(&rescue)), Some(rescue)),
-        Err(worktrees::Error::NoRescue(_)) if record.started.is_none() => {
-            (Step::skipped("it never started"), None)
-        }
-        Err(error) => (failed("rescue", record, &error), None),
-    }
-}
-
-fn said(rescue: &Rescue) -> String {
-    let commit = &rescue.commit[..rescue.commit.len().min(12)];
-    match (rescue.ignored_files, rescue.skipped_files) {
-        (0, 0) => format!("commit {commit}"),
-        (ignored, 0) => format!("commit {commit}, {ignored} ignored files left out"),
-        (ignored, skipped) => {
-            format!(
-                "commit {commit}, {ignored} ignored files and {skipped} that git cannot hold left out"
-            )
-        }
-    }
-}
-
-async fn discard(
-    worktrees: &dyn Worktrees,
-    record: &AgentRecord,
-    rescue: &Step,
-    death: Death,
-) -> Step {
-    if death == Death::Unproved {
-        return Step::failed("kept: something that writes to it may be alive");
-    }
-    if rescue.outcome == Outcome::Failed {
-        return Step::failed("kept: its work is not rescued");
-    }
-    let repository = record.spec.repository.as_ref();
-    match worktrees.remove(record.id(), repository).await {
-        Ok(()) if repository.is_some() => Step::done("removed"),
-        Ok(()) => Step::skipped("no repository"),
-        Err(error) => failed("worktree", record, &error),
-    }
-}
-
 fn failed(step: &'static str, record: &AgentRecord, error: &dyn std::error::Error) -> Step {
     let detail = in_full(error);
     warn!(agent.id = %record.id(), cleanup.step = step, error = %detail, "cleanup step failed");
     Step::failed(detail)
-}
-
-fn report(
-    record: &AgentRecord,
-    sandbox: Step,
-    rescue: Step,
-    worktree: Step,
-    rescued: Option<Rescue>,
-) -> CleanupReport {
-    let before = record.cleanup.as_ref();
-    let (commit, base, ignored_files) = match rescued {
-        Some(rescue) => (
-            Some(rescue.commit),
-            Some(rescue.base_commit),
-            rescue.ignored_files,
-        ),
-        None => (
-            before.and_then(|report| report.rescue_commit.clone()),
-            before.and_then(|report| report.base_commit.clone()),
-            before.map_or(0, |report| report.ignored_files),
-        ),
-    };
-    let state = Step::done("archived");
-    CleanupReport {
-        sandbox,
-        rescue,
-        worktree,
-        state,
-        rescue_commit: commit,
-        base_commit: base,
-        ignored_files,
-    }
 }
 
 /// Puts the record away in its final state, and tells. If the store will not take the record,
@@ -190,7 +126,10 @@ async fn archive(
     if after.state != record.state {
         events.push(after.state_event(now));
     }
-    events.push(after.cleanup_event(now));
+    plan(&mut after, now);
+    if !events.is_empty() || is_news(record, &after) {
+        events.push(after.cleanup_event(now));
+    }
     let Err(error) = journal.publish(&after, &events).await else {
         info!(agent.id = %after.id(), agent.state = after.state.as_str(), "agent cleaned up");
         return after;
@@ -198,11 +137,26 @@ async fn archive(
     if let Some(report) = &mut after.cleanup {
         report.state = failed("state", record, &error);
     }
+    plan(&mut after, now);
     if let Err(error) = journal.tell(&after.cleanup_event(now)).await {
         warn!(agent.id = %after.id(), error = %in_full(&error), "cleanup event could not be stored");
     }
     AgentRecord {
         state: record.state,
         ..after
+    }
+}
+
+fn plan(record: &mut AgentRecord, now: jiff::Timestamp) {
+    if let Some(report) = &mut record.cleanup {
+        report.next_attempt = (!report.is_clean()).then(|| now + pause(report.attempts));
+    }
+}
+
+/// Whether this ending says something that the last one of the same agent did not.
+fn is_news(before: &AgentRecord, after: &AgentRecord) -> bool {
+    match (&before.cleanup, &after.cleanup) {
+        (Some(before), Some(after)) => !after.says_as(before),
+        (None, _) | (_, None) => true,
     }
 }

@@ -8,11 +8,13 @@ use rustix::process::geteuid;
 use std::{
     fs, io,
     ops::Range,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
+mod claim;
+mod quarantine;
 mod retired;
 mod trash;
 
@@ -99,6 +101,7 @@ impl Folders {
             self.run_root(),
             self.output_root(),
             self.trash(),
+            self.quarantine(),
         ];
         let modes = [(0o711, passed.as_slice()), (0o700, private.as_slice())];
         for (mode, paths) in modes {
@@ -145,6 +148,12 @@ impl Folders {
         self.data.join("trash")
     }
 
+    /// What agents left that could not be rescued: one folder each.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.data.join("quarantine")
+    }
+
     /// The agents' folders.
     #[must_use]
     pub fn agents_root(&self) -> PathBuf {
@@ -181,47 +190,12 @@ impl Folders {
         self.output_root().join(agent.as_str())
     }
 
-    /// Ensures the agent's folder, with `worktree` and `home`, owned by a uid no other agent has.
-    ///
-    /// # Errors
-    /// The step that failed. Half a folder is never seen: it is built aside and moved in.
-    pub fn claim(&self, agent: &AgentId) -> Result<AgentFolder, Error> {
-        let _one_at_a_time = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.agent(agent);
-        match fs::symlink_metadata(&path) {
-            Ok(found) => return Ok(self.folder(path, found.uid())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("look at", &path)(error)),
-        }
-        let owner = self.free_owner(agent)?;
-        let aside = self.trash().join(format!("{agent}.new"));
-        trash::delete(&self.trash(), &format!("{agent}.new"))?;
-        for part in [&aside, &aside.join("worktree"), &aside.join("home")] {
-            let made = fs::DirBuilder::new().mode(0o700).create(part);
-            made.map_err(failed("create", part))?;
-            if let Some(uid) = owner {
-                lchown(part, Some(uid), Some(uid)).map_err(failed("change the owner of", part))?;
-            }
-        }
-        fs::rename(&aside, &path).map_err(failed("move", &aside))?;
-        Ok(self.folder(path, owner.unwrap_or_default()))
-    }
-
     /// Removes the agent's folder: first out of sight, then from the disk. Succeeds if there is none.
     ///
     /// # Errors
     /// The step that failed; it may be called again, and then ends what it began.
     pub fn discard(&self, agent: &AgentId) -> Result<(), Error> {
         trash::discard(&self.agents_root(), &self.trash(), agent.as_str())
-    }
-
-    /// Deletes what a crash left half deleted.
-    ///
-    /// # Errors
-    /// The step that failed.
-    pub fn empty_trash(&self) -> Result<(), Error> {
-        let _no_claim_half_built = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
-        trash::delete(&self.trash(), "")
     }
 
     /// Every agent that has a folder. Names that are no agent's are left out.
@@ -240,27 +214,6 @@ impl Folders {
             path,
         }
     }
-
-    /// The first uid from the id's hash on that owns no agent's folder.
-    fn free_owner(&self, agent: &AgentId) -> Result<Option<u32>, Error> {
-        let Some(range) = &self.owners else {
-            return Ok(None);
-        };
-        let root = self.agents_root();
-        let mut used = std::collections::HashSet::new();
-        for entry in fs::read_dir(&root).map_err(failed("list", &root))? {
-            let entry = entry.map_err(failed("list", &root))?;
-            match fs::symlink_metadata(entry.path()) {
-                Ok(found) => drop(used.insert(found.uid())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("look at", &entry.path())(error)),
-            }
-        }
-        let first = hash(agent) % u32::try_from(range.len().max(1)).unwrap_or(u32::MAX);
-        let probes = (range.start + first..range.end).chain(range.start..range.start + first);
-        let free = probes.into_iter().find(|uid| !used.contains(uid));
-        free.map(Some).ok_or(Error::NoOwner(range.len()))
-    }
 }
 
 /// Every entry of a folder that is named as an agent is.
@@ -277,13 +230,6 @@ pub(crate) fn list(root: &Path) -> Result<Vec<AgentId>, Error> {
     }
     agents.sort();
     Ok(agents)
-}
-
-/// FNV-1a: it only spreads agents over the range, so that most are found at the first probe.
-fn hash(agent: &AgentId) -> u32 {
-    agent.as_str().bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
 }
 
 /// Names the step that failed.

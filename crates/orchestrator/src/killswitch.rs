@@ -7,6 +7,7 @@ use crate::journal::unavailable;
 use crate::lifecycle::policy::{self, Barred, Decision, Request};
 use crate::lifecycle::{Agents, Ended, Latch};
 use mosaic_common::agent::{AgentRecord, AgentState, Cause, Spec};
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias, CommandId, Refusal};
 use mosaic_store::{Table, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +98,7 @@ pub async fn kill(
 /// If the latch could not be made durable; it holds in this life of the spoke all the same.
 pub async fn kill_all(agents: &Agents, order: &Order) -> Result<Vec<(AgentId, Killed)>, Refusal> {
     let stored = store(agents, &agents.gate().latch(latch_of(order))).await;
+    failpoint!("kill.latched");
     let theirs =
         |record: &AgentRecord| order.connection.is_none() || record.connection == order.connection;
     let ids: Vec<AgentId> = agents
@@ -110,6 +112,7 @@ pub async fn kill_all(agents: &Agents, order: &Order) -> Result<Vec<(AgentId, Ki
         killed.map(|killed| (id, killed))
     });
     let killed = futures_util::future::join_all(kills).await;
+    failpoint!("kill.all_dead");
     stored?;
     killed.into_iter().collect()
 }
@@ -130,6 +133,7 @@ pub async fn release(agents: &Agents, order: &Order) -> Result<bool, Refusal> {
             .collect(),
     };
     store(agents, &left).await?;
+    failpoint!("kill.released");
     agents.gate().release(&latch);
     Ok(left != before)
 }
@@ -171,7 +175,7 @@ async fn store(agents: &Agents, latches: &BTreeSet<Latch>) -> Result<(), Refusal
 
 fn seen(ended: Ended) -> Killed {
     match ended {
-        Ended::Yes(record) if record.state == AgentState::Killed => Killed::Dead(record),
+        Ended::Yes(record) if is_killed(&record) => Killed::Dead(record),
         Ended::Yes(record) => Killed::AlreadyEnded(record),
         Ended::NotYet(record) => {
             let sandbox = record
@@ -183,6 +187,15 @@ fn seen(ended: Ended) -> Killed {
             Killed::NotProved(record, detail)
         }
     }
+}
+
+/// Whether a kill ended it, also where the store would not take its final state.
+fn is_killed(record: &AgentRecord) -> bool {
+    let state = match &record.cause {
+        Some(cause) if !record.state.is_final() => cause.state(),
+        Some(_) | None => record.state,
+    };
+    state == AgentState::Killed
 }
 
 /// Bars an id; false if there is an agent of it by now.
@@ -223,5 +236,6 @@ async fn bar(agents: &Agents, agent: &AgentId, order: &Order) -> Result<bool, Re
         .create(&record)
         .await
         .map_err(|error| unavailable(&error))?;
+    failpoint!("kill.barred");
     Ok(matches!(created, crate::journal::Created::New))
 }

@@ -6,6 +6,7 @@
 mod adapters;
 pub mod cleanup;
 pub mod config;
+pub mod cut_off;
 pub mod disk;
 pub mod folders;
 pub mod grpc;
@@ -18,6 +19,7 @@ pub mod mirror;
 pub mod output;
 pub mod profile;
 mod program;
+pub mod reconcile;
 mod retention;
 pub mod sandbox;
 pub mod sandboxes;

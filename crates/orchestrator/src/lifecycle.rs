@@ -20,7 +20,9 @@ mod witness;
 pub use agents::{Agents, Ended};
 pub use gate::{Gate, Latch, Pass, Quota};
 
+use crate::cleanup::Means;
 use crate::{journal::Journal, sandboxes::Sandboxes, spawner::Spawner, worktrees::Worktrees};
+use jiff::SignedDuration;
 use mosaic_common::agent::Cause;
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +39,21 @@ pub struct Deps {
     pub journal: Journal,
     /// From a polite stop to a kill, where nobody says otherwise.
     pub stop_grace: Duration,
+    /// How long work that cannot be rescued is kept.
+    pub quarantine: SignedDuration,
+}
+
+impl Deps {
+    /// What an ending works with.
+    #[must_use]
+    pub fn means(&self) -> Means<'_> {
+        Means {
+            sandboxes: &self.sandboxes,
+            worktrees: self.worktrees.as_ref(),
+            journal: &self.journal,
+            quarantine: self.quarantine,
+        }
+    }
 }
 
 /// Asks an agent's task to end it.

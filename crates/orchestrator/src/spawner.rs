@@ -7,6 +7,7 @@ use crate::sandbox::{self, SandboxSpec};
 use crate::sandboxes::Sandboxes;
 use crate::worktrees::{self, Checkout, Worktree, Worktrees};
 use mosaic_common::agent::{Cause, Limits, Spec};
+use mosaic_common::failpoint;
 use mosaic_common::{Alias, Reason, Refusal, in_full};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -144,6 +145,7 @@ impl Spawner {
         let launch = self
             .launch(spec, profile, worktree, &task, isolation)
             .map_err(Error::Secret)?;
+        failpoint!("task.given");
         sandbox.ensure(&launch).await.map_err(Error::Sandbox)
     }
 
@@ -248,6 +250,7 @@ fn write_task(worktree: &Worktree, task: &str) -> std::io::Result<PathBuf> {
         return Ok(path); // an earlier try; the agent may have run since, so it is left alone
     }
     std::fs::write(&path, task)?;
+    failpoint!("task.written");
     if let Some(owner) = worktree.owner {
         std::os::unix::fs::lchown(&path, Some(owner), Some(owner))?;
     }

@@ -12,6 +12,8 @@ mod fetch;
 mod flight;
 mod git;
 mod handle;
+mod job;
+mod leftovers;
 mod maintain;
 mod report;
 mod repository;
@@ -41,11 +43,32 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// else the step that failed. Nothing was removed.
     async fn rescue(&self, agent: &AgentId, repository: &Alias) -> Result<Rescue, Error>;
 
-    /// Removes the agent's folder. Succeeds if there is none. Only call it after `rescue`.
+    /// Removes the agent's folder, and what it borrows from its repository, or from any if none is
+    /// named. Succeeds if there is nothing. Only call it after `rescue`.
     ///
     /// # Errors
     /// The step that failed; it may be called again.
     async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error>;
+
+    /// Moves the folder of an agent whose work cannot be rescued to where it stays, and says
+    /// where. What it borrows stays too. Succeeds if it is there already.
+    ///
+    /// # Errors
+    /// The step that failed; it may be called again.
+    async fn quarantine(&self, agent: &AgentId) -> Result<PathBuf, Error>;
+
+    /// Deletes what is in quarantine of an agent. Succeeds if there is nothing.
+    ///
+    /// # Errors
+    /// The step that failed; it may be called again.
+    async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error>;
+
+    /// The repository that an agent started from, as far as the spoke's own refs tell; `None` if it
+    /// has none.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error>;
 
     /// Bytes of the disk that the agent's folder uses, counted until they are more than `enough`;
     /// 0 if there is none. The agent may run meanwhile. One count at a time.
@@ -63,7 +86,7 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// If it is not known what there is, or what nobody uses could not be deleted.
     async fn collect(&self, most: u64) -> Result<Collected, Error>;
 
-    /// Every agent that has a folder.
+    /// Every agent that has a folder, or borrows from a repository.
     ///
     /// # Errors
     /// If the disk could not be asked: never an empty list instead.
@@ -206,6 +229,9 @@ pub enum Error {
     /// There is no rescued work of this agent.
     #[error("there is no rescued work of {0}")]
     NoRescue(AgentId),
+    /// What the agent left is in quarantine.
+    #[error("what {0} left is in quarantine")]
+    Quarantined(AgentId),
     /// The repository could not be fetched.
     #[error("cannot fetch {repository}: {detail}")]
     Fetch {
@@ -240,6 +266,22 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether trying again can only come to the same.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::Quarantined(_) => true,
+            Self::UnknownRepository(_)
+            | Self::UnknownBase { .. }
+            | Self::NoRescue(_)
+            | Self::Fetch { .. }
+            | Self::Git { .. }
+            | Self::System { .. } => false,
+        }
+    }
 }
 
 /// Names a step with git that failed.

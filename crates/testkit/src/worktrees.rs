@@ -23,6 +23,7 @@ pub struct FakeWorktrees {
 struct State {
     folders: BTreeMap<AgentId, Option<Alias>>,
     rescued: BTreeSet<AgentId>,
+    quarantined: BTreeSet<AgentId>,
     add_failures: VecDeque<Error>,
     rescue_failures: VecDeque<Error>,
     remove_failures: VecDeque<Error>,
@@ -80,6 +81,12 @@ impl FakeWorktrees {
         self.lock().rescued.contains(agent)
     }
 
+    /// Whether what an agent left is in quarantine.
+    #[must_use]
+    pub fn is_quarantined(&self, agent: &AgentId) -> bool {
+        self.lock().quarantined.contains(agent)
+    }
+
     /// Whether an agent has a folder.
     #[must_use]
     pub fn has(&self, agent: &AgentId) -> bool {
@@ -129,6 +136,9 @@ impl Worktrees for FakeWorktrees {
         if let Some(error) = state.rescue_failures.pop_front() {
             return Err(error);
         }
+        if state.quarantined.contains(agent) {
+            return Err(Error::Quarantined(agent.clone()));
+        }
         if !state.rescued.contains(agent) {
             let of = state
                 .folders
@@ -164,6 +174,28 @@ impl Worktrees for FakeWorktrees {
         state.folders.remove(agent);
         drop(std::fs::remove_dir_all(self.folder(agent)));
         Ok(())
+    }
+
+    async fn quarantine(&self, agent: &AgentId) -> Result<PathBuf, Error> {
+        let mut state = self.lock();
+        if state.folders.remove(agent).is_some() {
+            state.quarantined.insert(agent.clone());
+        }
+        assert!(
+            state.quarantined.contains(agent),
+            "there is something to keep"
+        );
+        Ok(self.folder(agent))
+    }
+
+    async fn expire(&self, agent: &AgentId, _: Option<&Alias>) -> Result<(), Error> {
+        self.lock().quarantined.remove(agent);
+        drop(std::fs::remove_dir_all(self.folder(agent)));
+        Ok(())
+    }
+
+    async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error> {
+        Ok(self.lock().folders.get(agent).cloned().flatten())
     }
 
     async fn used(&self, agent: &AgentId, _enough: u64) -> Result<u64, Error> {

@@ -1,5 +1,6 @@
 //! What one ending did, step by step.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What became of a cleanup step.
@@ -68,14 +69,50 @@ pub struct CleanupReport {
     pub base_commit: Option<String>,
     /// Files left out of the rescue because the repository ignores them.
     pub ignored_files: u64,
+    /// How often it was carried out.
+    #[serde(default)]
+    pub attempts: u32,
+    /// When what failed is tried again; `None`: nothing is left to do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_attempt: Option<Timestamp>,
+    /// Where work that cannot be rescued is kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub quarantine: Option<Quarantine>,
+}
+
+/// Work that cannot be rescued, as the agent left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantine {
+    /// The folder at the spoke.
+    pub path: String,
+    /// When it was put there.
+    pub since: Timestamp,
+    /// When it is deleted.
+    pub until: Timestamp,
 }
 
 impl CleanupReport {
-    /// Whether no step failed.
+    /// Whether nothing is left to do: no step failed, but for the rescue of work that is kept in
+    /// quarantine.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        [&self.sandbox, &self.rescue, &self.worktree, &self.state]
-            .iter()
-            .all(|step| step.outcome != Outcome::Failed)
+        let has_failed = |step: &Step| step.outcome == Outcome::Failed;
+        let rescue = self.quarantine.is_none() && has_failed(&self.rescue);
+        !rescue
+            && ![&self.sandbox, &self.worktree, &self.state]
+                .into_iter()
+                .any(has_failed)
+    }
+
+    /// Whether it says the same as another one, but for when and how often it was tried.
+    #[must_use]
+    pub fn says_as(&self, other: &Self) -> bool {
+        let timeless = |report: &Self| Self {
+            attempts: 0,
+            next_attempt: None,
+            ..report.clone()
+        };
+        timeless(self) == timeless(other)
     }
 }

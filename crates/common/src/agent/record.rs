@@ -1,6 +1,6 @@
 //! One agent, as its spoke remembers it.
 
-use super::{AgentState, Cause, CleanupReport, Event, EventType, Spec, Usage};
+use super::{AgentState, Cause, CleanupReport, Event, EventType, Outcome, Spec, Usage};
 use crate::ids::{AgentId, Alias, CommandId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,14 @@ impl AgentRecord {
     #[must_use]
     pub fn id(&self) -> &AgentId {
         &self.spec.agent_id
+    }
+
+    /// Whether it has ended: nothing of it lives. Its state becomes final with that, unless the
+    /// store would not take it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let is_dead = |report: &CleanupReport| report.sandbox.outcome != Outcome::Failed;
+        self.state.is_final() || self.cleanup.as_ref().is_some_and(is_dead)
     }
 
     /// The event that says it is now in its state.

@@ -14,6 +14,7 @@ use crate::record::{CommandRecord, Records};
 use crate::verify::{Call, Proven, Rejection, Verdict, Verifier};
 use conclude::fitting;
 use futures_util::stream::BoxStream;
+use mosaic_common::failpoint;
 use mosaic_common::proto::federation::v1::command_service_server::CommandService;
 use mosaic_common::proto::federation::v1::{
     CommandKind, Envelope, ExecuteRequest, ExecuteResponse, OpenRequest, OpenResponse,
@@ -201,7 +202,9 @@ impl Shared {
             }
             Verdict::Execute(command, claim) => {
                 note_agent(command.agent());
+                failpoint!("command.claimed");
                 let result = self.execute.execute(&command).await.and_then(fitting);
+                failpoint!("command.executed");
                 self.conclude(&command, claim, result).await
             }
         }

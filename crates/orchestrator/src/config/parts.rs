@@ -71,6 +71,8 @@ pub struct Retention {
     pub ended_days: u32,
     /// Bytes of output kept of one agent.
     pub output_bytes: u64,
+    /// Days that work which cannot be rescued is kept.
+    pub quarantine_days: u32,
 }
 
 impl Default for Retention {
@@ -80,6 +82,7 @@ impl Default for Retention {
             events: 100_000,
             ended_days: 30,
             output_bytes: 64 * 1024 * 1024,
+            quarantine_days: 30,
         }
     }
 }

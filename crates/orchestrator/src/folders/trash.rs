@@ -5,6 +5,7 @@
 use super::{Error, failed};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, MetadataExt};
+use mosaic_common::failpoint;
 use rustix::io::Errno;
 use std::{
     io,
@@ -30,6 +31,7 @@ pub(super) fn discard(root: &Path, trash: &Path, name: &str) -> Result<(), Error
             make_movable(&from, Path::new(name));
             move_up(&from, Path::new(name), &into, name)
                 .map_err(failed("move to the trash", &root.join(name)))?;
+            failpoint!("trash.moved");
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed("look at", &root.join(name))(error)),
@@ -64,6 +66,7 @@ pub(super) fn delete(trash: &Path, prefix: &str) -> Result<(), Error> {
             Err(error) => return Err(failed("look at", &path)(error)),
         };
         if is_folder {
+            failpoint!("trash.emptying");
             let moved = empty(&root, Path::new(&name), prefix).map_err(failed("delete", &path))?;
             waiting.extend(moved.into_iter().map(Into::into));
         } else {

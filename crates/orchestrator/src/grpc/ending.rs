@@ -113,10 +113,18 @@ fn order(caller: &Caller, command: CommandId, reason: &str) -> Result<Order, Ref
     })
 }
 
+/// What to add about an end that the store would not take.
+fn unrecorded(record: &AgentRecord) -> String {
+    if record.state.is_final() {
+        return String::new();
+    }
+    "it was seen dead, but the store cannot be used, so its record does not say so yet".to_owned()
+}
+
 fn told(killed: &Killed) -> (pb::KillOutcome, Option<pb::Agent>, String) {
     let agent = |record: &AgentRecord| Some(record.into());
     match killed {
-        Killed::Dead(record) => (pb::KillOutcome::Killed, agent(record), String::new()),
+        Killed::Dead(record) => (pb::KillOutcome::Killed, agent(record), unrecorded(record)),
         Killed::AlreadyEnded(record) => {
             (pb::KillOutcome::AlreadyEnded, agent(record), String::new())
         }

@@ -5,8 +5,10 @@ use super::policy;
 use super::{Deps, End, Gate, Pass};
 use crate::journal::{Created, unavailable};
 use mosaic_common::agent::{AgentRecord, Cause};
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Refusal};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -43,7 +45,7 @@ struct Handle {
 /// How a wait for an agent's end ended.
 #[derive(Debug, Clone)]
 pub enum Ended {
-    /// It has ended; this is its record.
+    /// It has ended; this is its record, final unless the store would not take it.
     Yes(Box<AgentRecord>),
     /// It has not within the time; this is what it was doing.
     NotYet(Box<AgentRecord>),
@@ -96,12 +98,17 @@ impl Agents {
                     .as_ref()
                     .is_some_and(|report| !report.is_clean());
                 if !record.state.is_final() || unclean {
-                    let pass = self.gate().readmit(record.connection.clone());
-                    self.drive(record, pass);
+                    self.take_up(record);
                     taken += 1;
                 }
             }
         }
+    }
+
+    /// Drives an agent that has a record and no task: to its end, or once more through its ending.
+    pub fn take_up(&self, record: AgentRecord) {
+        let pass = self.gate().readmit(record.connection.clone());
+        self.drive(record, pass);
     }
 
     /// Makes an agent, durably, and starts its task. A retry returns the agent that is there.
@@ -117,6 +124,7 @@ impl Agents {
             .map_err(|error| unavailable(&error))?
         {
             Created::New => {
+                failpoint!("spawn.recorded");
                 self.drive(record.clone(), pass);
                 if self.gate().is_shut(record.connection.as_ref()) {
                     self.turn_back(record.id());
@@ -176,12 +184,11 @@ impl Agents {
         } = self.live(agent)?;
         // A full mailbox or a closed one means that an end is under way.
         drop(requests.try_send(End { cause, grace }));
-        let ended =
-            tokio::time::timeout(budget, record.wait_for(|record| record.state.is_final())).await;
+        let ended = tokio::time::timeout(budget, record.wait_for(AgentRecord::is_over)).await;
         let in_time = matches!(&ended, Ok(Ok(_)));
         drop(ended);
         let now = Box::new(record.borrow().clone());
-        Some(if in_time || now.state.is_final() {
+        Some(if in_time || now.is_over() {
             Ended::Yes(now)
         } else {
             Ended::NotYet(now)
@@ -233,13 +240,14 @@ impl Agents {
         let id = record.id().clone();
         let (sender, receiver) = watch::channel(record);
         let (requests, mailbox) = mpsc::channel(MAILBOX);
-        self.lock().insert(
-            id.clone(),
-            Handle {
-                record: receiver,
-                requests,
-            },
-        );
+        let handle = Handle {
+            record: receiver,
+            requests,
+        };
+        match self.lock().entry(id.clone()) {
+            Entry::Occupied(_) => return, // it has a task
+            Entry::Vacant(free) => drop(free.insert(handle)),
+        }
         let driver = Driver {
             deps: self.shared.deps.clone(),
             slots: self.shared.slots.clone(),

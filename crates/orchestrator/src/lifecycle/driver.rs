@@ -3,16 +3,13 @@
 use super::{Deps, End, Pass, follow};
 use crate::cleanup;
 use mosaic_common::agent::{AgentRecord, AgentState, Cause, Usage};
+use mosaic_common::failpoint;
 use mosaic_common::in_full;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-/// The first pause after an ending that was not clean, and the longest: quick enough that a
-/// passing fault is over before anybody looks, slow enough that a lasting one costs nothing.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 /// One agent's task.
 pub(super) struct Driver {
@@ -71,6 +68,7 @@ impl Driver {
                 detail,
             });
         }
+        failpoint!("spawn.told");
         let spec = self.record.borrow().spec.clone();
         let made = tokio::select! {
             biased;
@@ -78,6 +76,7 @@ impl Driver {
             Some(end) = self.requests.recv() => return end,
             made = self.deps.spawner.worktree(&spec) => made,
         };
+        failpoint!("spawn.worktree_made");
         let started = match made {
             Ok(worktree) => self.deps.spawner.start(&spec, worktree).await,
             Err(error) => Err(error),
@@ -86,10 +85,12 @@ impl Driver {
             warn!(agent.id = %spec.agent_id, error = %in_full(&error), "spawn failed");
             return failed(error.cause());
         }
+        failpoint!("spawn.sandbox_made");
         if let Err(error) = self.enter(AgentState::Running).await {
             // It runs, and the machine knows; the store will when it is back.
             warn!(agent.id = %spec.agent_id, error = %in_full(&error), "running could not be recorded");
         }
+        failpoint!("run.told");
         let running = self.record.borrow().clone();
         self.follow(&running).await
     }
@@ -118,36 +119,29 @@ impl Driver {
     /// Ends the agent, again and again until nothing of it is left.
     async fn end(&mut self, end: Option<End>) {
         let mut grace = end.as_ref().map_or(Duration::ZERO, |end| end.grace);
+        failpoint!("run.ended");
         if let Some(End { cause, .. }) = end {
             self.record.send_modify(|record| record.cause = Some(cause));
             if let Err(error) = self.enter(AgentState::Stopping).await {
                 warn!(error = %in_full(&error), "stopping could not be recorded");
             }
         }
-        let mut pause = RETRY.0;
+        failpoint!("cleanup.stopping");
         loop {
             let record = self.record.borrow().clone();
-            let deps = &self.deps;
-            let after = cleanup::remove(
-                &deps.sandboxes,
-                deps.worktrees.as_ref(),
-                &deps.journal,
-                &record,
-                grace,
-            )
-            .await;
-            let clean = after
-                .cleanup
-                .as_ref()
-                .is_some_and(|report| report.is_clean());
+            let after = cleanup::remove(&self.deps.means(), &record, grace).await;
+            let report = after.cleanup.as_ref();
+            let clean = report.is_some_and(|report| report.is_clean());
+            let pause = cleanup::pause(report.map_or(1, |report| report.attempts));
             self.record.send_replace(after);
             grace = Duration::ZERO; // it was asked once
+            failpoint!("cleanup.told");
             if clean {
                 return;
             }
             tokio::select! {
                 () = self.give_up.cancelled() => return,
-                () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
+                () = sleep(pause) => {}
             }
         }
     }

@@ -57,6 +57,9 @@ fn report(sandbox: Step, worktree: Step) -> CleanupReport {
         rescue_commit: Some("8f14e45fceea167a5a36dedd4bea2543c0ffee00".into()),
         base_commit: None,
         ignored_files: 0,
+        attempts: 1,
+        next_attempt: None,
+        quarantine: None,
     }
 }
 

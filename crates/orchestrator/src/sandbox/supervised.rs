@@ -10,6 +10,7 @@ use crate::folders::Folders;
 use crate::sandbox::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
 use crate::turns::Turns;
 use mosaic_common::AgentId;
+use mosaic_common::failpoint;
 use proof::{prove, remove_group};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -86,10 +87,12 @@ impl Supervised {
             .recursive(true)
             .create(&folder)
             .map_err(failed("make the supervisor's folder"))?;
+        failpoint!("sandbox.folder_made");
         let cgroup = self
             .cgroups
             .as_ref()
             .map(|cgroups| cgroups.create(&spec.agent, &spec.limits));
+        failpoint!("sandbox.group_made");
         let launch = Launch {
             agent: spec.agent.clone(),
             sandbox: sandbox.to_owned(),
@@ -121,12 +124,14 @@ impl Supervised {
             .arg(SUPERVISE)
             .arg(folder)
             .env_clear()
+            .envs(failpoint::inherited())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed("start the supervisor"))?;
+        failpoint!("sandbox.supervisor_started");
         let launch = serde_json::to_vec(launch).map_err(|error| Error::Start(error.to_string()))?;
         let (stdin, stdout) = (supervisor.stdin.take(), supervisor.stdout.take());
         let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
@@ -135,6 +140,7 @@ impl Supervised {
         let talk = async {
             stdin.write_all(&launch).await?;
             drop(stdin);
+            failpoint!("sandbox.supervisor_told");
             let mut line = String::new();
             BufReader::new(stdout).read_line(&mut line).await?;
             Ok::<_, io::Error>(line)
@@ -176,10 +182,13 @@ impl Supervised {
             return Ok(Removed::Missing);
         };
         self.stop(agent, &found, grace).await?;
+        failpoint!("sandbox.stopped");
         let proof = prove(agent, &found).await?;
+        failpoint!("sandbox.proved");
         if let Some(cgroup) = &found.cgroup {
             remove_group(cgroup).await?;
         }
+        failpoint!("sandbox.group_removed");
         // Its files are the spoke's own: nothing an agent could write is in there.
         match std::fs::remove_dir_all(&found.folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

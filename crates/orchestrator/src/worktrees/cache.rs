@@ -7,6 +7,7 @@
 use super::{Error, Repository, fetch::Git, flight::Flight, git_failed, system_failed};
 use git2::{Oid, Repository as Opened, RepositoryInitOptions};
 use mosaic_common::agent::BaseRef;
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use std::{
@@ -17,6 +18,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// The refs that keep what agents borrow.
+const PINS: &str = "refs/mosaic/bases/";
 
 /// The cache of one repository.
 #[derive(Debug)]
@@ -90,6 +94,7 @@ impl Cache {
         }
         let fetch = || async {
             make(&self.path).map_err(|error| error.to_string())?;
+            failpoint!("cache.made");
             let source = &self.repository.source;
             match git.fetch(source, &self.path).await {
                 // Left by a git that was killed. No other one fetches into this repository.
@@ -144,6 +149,14 @@ impl Cache {
         Ok(commit)
     }
 
+    /// Every agent with a pin.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub(super) fn borrowers(&self) -> Result<Vec<AgentId>, Error> {
+        pinned(&self.path)
+    }
+
     /// Forgets the agent's pin. Succeeds if there is none.
     ///
     /// # Errors
@@ -190,7 +203,7 @@ pub(super) fn pinned(path: &Path) -> Result<Vec<AgentId>, Error> {
     let failed = || git_failed("list the pins of the cache");
     let mut agents = Vec::new();
     for pin in cache
-        .references_glob("refs/mosaic/bases/*")
+        .references_glob(&format!("{PINS}*"))
         .map_err(failed())?
     {
         let pin = pin.map_err(failed())?;
@@ -201,7 +214,7 @@ pub(super) fn pinned(path: &Path) -> Result<Vec<AgentId>, Error> {
 }
 
 fn pin_name(agent: &AgentId) -> String {
-    format!("refs/mosaic/bases/{agent}")
+    format!("{PINS}{agent}")
 }
 
 /// The commit that a ref leads to, through tags.
@@ -215,6 +228,7 @@ fn make(path: &Path) -> Result<(), Error> {
     let mut options = RepositoryInitOptions::new();
     options.bare(true).mkpath(true).external_template(false);
     let cache = Opened::init_opts(path, &options).map_err(git_failed("make the cache"))?;
+    failpoint!("cache.begun");
     let mut config = cache.config().map_err(git_failed("set up the cache"))?;
     for (key, value) in [("gc.auto", "0"), ("maintenance.auto", "false")] {
         let set = config.set_str(key, value);

@@ -6,6 +6,7 @@ use super::{Error, git_failed, system_failed};
 use crate::folders::AgentFolder;
 use git2::{Index, IndexTime, Oid, Repository, RepositoryInitOptions, WorktreeAddOptions};
 use mosaic_common::AgentId;
+use mosaic_common::failpoint;
 use std::{
     fs::{self, Metadata},
     io,
@@ -39,22 +40,28 @@ pub(super) fn build(
 ) -> Result<(), Error> {
     let path = folder.path.join(REPOSITORY);
     let private = make_repository(&path, cache_objects)?;
+    failpoint!("checkout.repository_made");
     let commit = private.find_commit(base);
     let commit = commit.map_err(git_failed("find the base"))?;
     let branch = private
         .branch(&format!("agent/{agent}"), &commit, false)
         .map_err(git_failed("make the agent's branch"))?;
+    failpoint!("checkout.branch_made");
     // libgit2 makes the folder itself; the empty one only reserved its name.
     fs::remove_dir(&folder.worktree).map_err(system_failed("make room for the working tree"))?;
+    failpoint!("checkout.room_made");
     let mut options = WorktreeAddOptions::new();
     options.reference(Some(branch.get()));
     private
         .worktree(agent.as_str(), &folder.worktree, Some(&options))
         .map_err(git_failed("check out the working tree"))?;
+    failpoint!("checkout.files_written");
     if let Some(owner) = folder.owner {
         give(&folder.path, owner).map_err(system_failed("give the folder to the agent's user"))?;
+        failpoint!("checkout.given");
         let index = path.join("worktrees").join(agent.as_str()).join("index");
         refresh(&index, &folder.worktree)?;
+        failpoint!("checkout.index_refreshed");
         lchown(&index, Some(owner), Some(owner))
             .map_err(system_failed("give the index to the agent's user"))?;
     }

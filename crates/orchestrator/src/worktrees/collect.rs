@@ -150,7 +150,7 @@ impl Collection<'_> {
         let (folders, path) = (self.folders.clone(), found.path.clone());
         blocking(move || {
             let pinned = cache::pinned(&path)?;
-            Ok(pinned.iter().any(|agent| folders.agent(agent).exists()))
+            Ok(pinned.iter().any(|agent| folders.has_work(agent)))
         })
         .await
     }

@@ -5,14 +5,25 @@
 
 use super::{
     Checkout, Collected, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
-    cache::Cache, checkout, collect::Collection, fetch::Git, handle::Folder, report, rescue,
-    results::Results, system_failed, usage,
+    cache::{Cache, Visit},
+    collect::Collection,
+    fetch::Git,
+    handle::Folder,
+    job::{Job, worktree},
+    leftovers, report, rescue,
+    results::Results,
+    system_failed, usage,
 };
-use crate::folders::{self, AgentFolder, Folders};
-use crate::turns::{Turn, Turns};
-use mosaic_common::agent::BaseRef;
+use crate::folders::{self, Folders};
+use crate::turns::Turns;
+use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias, clock::Clock};
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::{Mutex, mpsc};
 
 /// The working trees of one spoke.
@@ -31,16 +42,19 @@ pub struct GitWorktrees {
 }
 
 impl GitWorktrees {
-    /// The working trees in `folders`, which exist, of these repositories. Fetches nothing yet.
+    /// The working trees in `folders`, which exist and which nobody else works on, of these
+    /// repositories. Removes what a crash left there; fetches nothing yet.
     ///
     /// # Errors
-    /// If what git needs to run cannot be written.
+    /// If that cannot be done, or what git needs to run cannot be written.
     pub fn new(
         folders: Folders,
         clock: Arc<dyn Clock>,
         repositories: BTreeMap<Alias, Repository>,
     ) -> Result<Self, Error> {
         let root = std::path::absolute(folders.cache()).map_err(system_failed("find the cache"))?;
+        leftovers::of_caches(&root)?;
+        leftovers::of_results(&folders.results())?;
         let cache = |(alias, repository): (Alias, Repository)| {
             let cache = Cache::new(&root, alias.clone(), repository);
             (alias, Arc::new(cache))
@@ -69,6 +83,15 @@ impl GitWorktrees {
         found.ok_or_else(|| Error::UnknownRepository(alias.clone()))
     }
 
+    /// The caches that an agent may borrow from. A repository that is no longer configured must not
+    /// keep a folder for ever.
+    fn borrowed_from(&self, repository: Option<&Alias>) -> Vec<Arc<Cache>> {
+        match repository {
+            Some(alias) => self.caches.get(alias).cloned().into_iter().collect(),
+            None => self.caches.values().cloned().collect(),
+        }
+    }
+
     fn results(&self, alias: &Alias) -> PathBuf {
         self.folders.results().join(format!("{alias}.git"))
     }
@@ -95,6 +118,7 @@ impl GitWorktrees {
         }
         let visit = cache.visit().await;
         cache.refresh(&self.git, wanted.base.as_ref()).await?;
+        failpoint!("worktree.fetched");
         blocking(move || {
             let _visit = visit; // given up once the agent has its pin, or has failed
             job.build()
@@ -126,6 +150,9 @@ impl Worktrees for GitWorktrees {
         let (clock, most) = (self.clock.clone(), self.most);
         blocking(move || {
             let _turn = turn;
+            if folders.is_aside(&agent) {
+                return Err(Error::Quarantined(agent));
+            }
             rescue::rescue(&rescue::Scene {
                 agent: &agent,
                 agents: &folders.agents_root(),
@@ -140,18 +167,39 @@ impl Worktrees for GitWorktrees {
     }
 
     async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
-        // A repository that is no longer configured must not keep the folder for ever.
-        let cache = repository.and_then(|alias| self.caches.get(alias).cloned());
+        let caches = self.borrowed_from(repository);
         let turn = self.turns.take(agent).await;
-        let visit = match &cache {
-            Some(cache) => Some(cache.visit().await),
-            None => None,
-        };
+        let visits = visit_all(&caches).await;
         let (folders, agent) = (self.folders.clone(), agent.clone());
         blocking(move || {
-            let _held = (turn, visit);
+            let _held = (turn, visits);
             folders.discard(&agent).map_err(folder_failed)?;
-            cache.map_or(Ok(()), |cache| cache.unpin(&agent))
+            failpoint!("worktree.discarded");
+            caches.iter().try_for_each(|cache| cache.unpin(&agent))
+        })
+        .await
+    }
+
+    async fn quarantine(&self, agent: &AgentId) -> Result<PathBuf, Error> {
+        let turn = self.turns.take(agent).await;
+        let (folders, agent) = (self.folders.clone(), agent.clone());
+        blocking(move || {
+            let _turn = turn;
+            folders.set_aside(&agent).map_err(folder_failed)
+        })
+        .await
+    }
+
+    async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
+        let caches = self.borrowed_from(repository);
+        let turn = self.turns.take(agent).await;
+        let visits = visit_all(&caches).await;
+        let (folders, agent) = (self.folders.clone(), agent.clone());
+        blocking(move || {
+            let _held = (turn, visits);
+            folders.discard_aside(&agent).map_err(folder_failed)?;
+            failpoint!("quarantine.expired");
+            caches.iter().try_for_each(|cache| cache.unpin(&agent))
         })
         .await
     }
@@ -183,7 +231,35 @@ impl Worktrees for GitWorktrees {
 
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
         let folders = self.folders.clone();
-        blocking(move || folders.agents().map_err(folder_failed)).await
+        let caches = self.borrowed_from(None);
+        blocking(move || {
+            let mut agents: BTreeSet<AgentId> = BTreeSet::new();
+            for cache in caches {
+                agents.extend(cache.borrowers()?);
+            }
+            agents.retain(|agent| !folders.is_aside(agent));
+            agents.extend(folders.agents().map_err(folder_failed)?);
+            Ok(agents.into_iter().collect())
+        })
+        .await
+    }
+
+    async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error> {
+        let (caches, agent) = (self.caches.clone(), agent.clone());
+        let roots: Vec<_> = caches
+            .into_iter()
+            .map(|(alias, cache)| (self.results(&alias), alias, cache))
+            .collect();
+        blocking(move || {
+            for (results, alias, cache) in roots {
+                let started = results.exists() && Results::open(&results)?.base(&agent)?.is_some();
+                if started || cache.borrowers()?.contains(&agent) {
+                    return Ok(Some(alias));
+                }
+            }
+            Ok(None)
+        })
+        .await
     }
 
     async fn result(
@@ -203,60 +279,13 @@ impl Worktrees for GitWorktrees {
     }
 }
 
-/// One checkout, with the agent's turn held until it is done.
-struct Job {
-    agent: AgentId,
-    base: Option<BaseRef>,
-    folders: Folders,
-    cache: Arc<Cache>,
-    results: PathBuf,
-    _turn: Turn,
-}
-
-impl Job {
-    /// What is there, if it is whole. Rubble of an attempt that was cut short is cleared: no agent
-    /// ran in it.
-    fn existing(&self) -> Result<Option<Worktree>, Error> {
-        if !self.folders.agent(&self.agent).exists() {
-            return Ok(None);
-        }
-        let results = Results::ensure(&self.results, &self.cache.objects())?;
-        let Some(base) = results.base(&self.agent)? else {
-            self.folders.discard(&self.agent).map_err(folder_failed)?;
-            return Ok(None);
-        };
-        let folder = self.folders.claim(&self.agent).map_err(folder_failed)?;
-        Ok(Some(self.describe(folder, base)))
+/// Keeps these caches where they are.
+async fn visit_all(caches: &[Arc<Cache>]) -> Vec<Visit> {
+    let mut visits = Vec::with_capacity(caches.len());
+    for cache in caches {
+        visits.push(cache.visit().await);
     }
-
-    fn build(self) -> Result<Worktree, Error> {
-        let results = Results::ensure(&self.results, &self.cache.objects())?;
-        results.forget_base(&self.agent)?;
-        let base = self.cache.pin(&self.agent, self.base.as_ref())?;
-        let folder = self.folders.claim(&self.agent).map_err(folder_failed)?;
-        checkout::build(&self.agent, &folder, base, &self.cache.objects())?;
-        results.set_base(&self.agent, base)?;
-        Ok(self.describe(folder, base))
-    }
-
-    fn describe(&self, folder: AgentFolder, base: git2::Oid) -> Worktree {
-        Worktree {
-            read_only: vec![self.cache.objects()],
-            base_commit: Some(base.to_string()),
-            ..worktree(folder)
-        }
-    }
-}
-
-fn worktree(folder: AgentFolder) -> Worktree {
-    Worktree {
-        path: folder.worktree,
-        home: folder.home,
-        owner: folder.owner,
-        folder: folder.path,
-        read_only: Vec::new(),
-        base_commit: None,
-    }
+    visits
 }
 
 /// Runs what blocks on a thread of its own; it goes on to its end if the caller gives up.

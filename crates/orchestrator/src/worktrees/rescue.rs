@@ -13,6 +13,7 @@ use super::{
 };
 use git2::{Odb, Oid};
 use mosaic_common::AgentId;
+use mosaic_common::failpoint;
 use std::{io, path::Path};
 
 mod commit;
@@ -71,6 +72,7 @@ pub(super) fn rescue(scene: &Scene<'_>) -> Result<Rescue, Error> {
         commits = objects::import(repository, results, &mut quota, &mut notes)?;
         head = head::read(repository, scene.agent);
     }
+    failpoint!("rescue.imported");
     let history = history::read(results.git(), &cache, &commits)
         .map_err(git_failed("read the agent's commits"))?;
     let head = head
@@ -85,8 +87,10 @@ pub(super) fn rescue(scene: &Scene<'_>) -> Result<Rescue, Error> {
         notes: &mut notes,
     };
     let tree = left.run(&folder)?;
+    failpoint!("rescue.hashed");
     let (rescue, made) = commit::write(scene, head, tree, history.tips(head))
         .map_err(git_failed("commit what the agent left"))?;
+    failpoint!("rescue.committed");
     notes.made = made.iter().map(ToString::to_string).collect();
     results.set_rescued(scene.agent, rescue, &notes)?;
     Ok(describe(base, rescue, &notes))

@@ -7,6 +7,7 @@
 use super::{Error, git_failed, system_failed};
 use git2::{ErrorCode, Oid, Repository, RepositoryInitOptions};
 use mosaic_common::AgentId;
+use mosaic_common::failpoint;
 use mosaic_common::ids::hex;
 use mosaic_common::keys::random_bytes;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,7 @@ impl Results {
             // Made aside and moved in whole: two agents may be the first of a repository at once.
             let draft = path.with_extension(format!("new-{}", hex(&random_bytes::<8>())));
             make(&draft, cache_objects)?;
+            failpoint!("results.drafted");
             let moved = fs::rename(&draft, path);
             if moved.is_err() {
                 drop(fs::remove_dir_all(&draft)); // ours alone, and no agent has seen it
@@ -96,6 +98,7 @@ impl Results {
     /// what the agent left would be taken for rubble.
     pub(super) fn set_base(&self, agent: &AgentId, base: Oid) -> Result<(), Error> {
         self.point(&format!("refs/mosaic/bases/{agent}"), base)?;
+        failpoint!("worktree.base_recorded");
         let folder = self.0.path().join("refs/mosaic/bases");
         for path in [folder.join(agent.as_str()), folder] {
             File::open(path)
@@ -129,8 +132,11 @@ impl Results {
         let text = serde_json::to_vec(notes).map_err(system_failed("write the rescue's notes"))?;
         let blob = self.0.blob(&text);
         let blob = blob.map_err(git_failed("write the rescue's notes"))?;
+        failpoint!("rescue.counted");
         self.point(&format!("refs/mosaic/notes/{agent}"), blob)?;
+        failpoint!("rescue.noted");
         self.point(&format!("refs/mosaic/agents/{agent}"), rescue)?;
+        failpoint!("rescue.pointed");
         self.sync() // the ref is no use without any of the objects
     }
 

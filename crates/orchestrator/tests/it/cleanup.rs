@@ -5,9 +5,10 @@ use mosaic_common::AgentId;
 use mosaic_common::agent::{AgentRecord, AgentState, Cause, EventType, Outcome};
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_testkit::worktrees::failure;
-use orchestrator::cleanup;
+use orchestrator::cleanup::{self, Means};
 use orchestrator::sandbox::{Ending, Error};
 use orchestrator::sandboxes::Sandboxes;
+use orchestrator::worktrees;
 use std::time::Duration;
 
 /// The ways an ending begins.
@@ -173,10 +174,11 @@ async fn a_sandbox_that_is_forbidden_is_skipped_and_its_agent_is_lost() {
             },
         });
         let name = record.spec.sandbox.clone().unwrap();
-        let forbidding = Sandboxes::default().forbidding(name);
-        let deps = stage.agents.deps();
-        let (worktrees, journal) = (deps.worktrees.as_ref(), &deps.journal);
-        let after = cleanup::remove(&forbidding, worktrees, journal, &record, Duration::ZERO).await;
+        let means = Means {
+            sandboxes: &Sandboxes::default().forbidding(name),
+            ..stage.agents.deps().means()
+        };
+        let after = cleanup::remove(&means, &record, Duration::ZERO).await;
         let report = after.cleanup.as_ref().unwrap();
         let steps = [
             &report.sandbox,
@@ -264,4 +266,87 @@ async fn an_ending_that_is_not_clean_is_taken_up_by_the_next_life() {
     let record = again.cleaned(&agent).await;
     assert_eq!(record.state, AgentState::Completed);
     assert!(!stage.worktrees.has(&agent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_says_when_what_failed_is_tried_again_and_how_often_it_was() {
+    let stage = Stage::new().await;
+    let agent = stage.running(&Stage::on_web()).await;
+    for _ in 0..3 {
+        stage.worktrees.fail_remove(failure("remove the worktree"));
+    }
+    end(&stage, &agent, Way::Completion).await;
+    let failed = stage
+        .until(&agent, |record| {
+            let report = record.cleanup.as_ref();
+            report.is_some_and(|report| report.attempts == 2)
+        })
+        .await;
+    let report = failed.cleanup.unwrap();
+    let pause = report.next_attempt.unwrap() - stage.agents.deps().journal.now();
+    assert_eq!(pause.total(jiff::Unit::Millisecond).unwrap(), 1000.0);
+    assert_eq!(report.worktree.outcome, Failed);
+    let report = stage.cleaned(&agent).await.cleanup.unwrap();
+    assert_eq!((report.attempts, report.next_attempt), (4, None));
+    let types = stage.types(&agent).await;
+    let told = types.iter().filter(|r#type| **r#type == EventType::Cleanup);
+    assert_eq!(
+        told.count(),
+        2,
+        "a failure that stays the same is told once"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_cannot_be_rescued_goes_to_quarantine_and_is_never_removed() {
+    let lasting = || worktrees::Error::TooLarge {
+        limit: 1,
+        unit: "bytes",
+    };
+    for way in WAYS {
+        let stage = Stage::new().await;
+        let agent = stage.running(&Stage::on_web()).await;
+        stage.worktrees.fail_rescue(lasting());
+        end(&stage, &agent, way).await;
+        assert_eq!(
+            first_report(&stage, &agent).await,
+            [Done, Failed, Done, Done],
+            "{way:?}"
+        );
+        assert!(stage.worktrees.is_quarantined(&agent));
+        let record = stage.cleaned(&agent).await;
+        assert_eq!(record.state, state(way));
+        let kept = record.cleanup.unwrap().quarantine.unwrap();
+        let hours = (kept.until - kept.since).total(jiff::Unit::Hour);
+        assert_eq!(hours.unwrap(), 24.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rescue_that_keeps_failing_is_given_up_after_a_while_and_its_work_kept() {
+    let stage = Stage::new().await;
+    let agent = stage.running(&Stage::on_web()).await;
+    for _ in 0..10 {
+        stage
+            .worktrees
+            .fail_rescue(failure("read the agent's objects"));
+    }
+    end(&stage, &agent, Way::Completion).await;
+    let report = stage.cleaned(&agent).await.cleanup.unwrap();
+    assert_eq!((report.attempts, report.rescue.outcome), (10, Failed));
+    assert!(stage.worktrees.is_quarantined(&agent) && report.quarantine.is_some());
+    assert!(!stage.worktrees.is_rescued(&agent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_left_in_quarantine_without_a_record_of_it_is_found_there() {
+    let stage = Stage::new().await;
+    let agent = stage.running(&Stage::on_web()).await;
+    // As if the spoke died between the move and the record of it.
+    let deps = stage.agents.deps();
+    deps.worktrees.quarantine(&agent).await.unwrap();
+    end(&stage, &agent, Way::Failure).await;
+    let report = stage.cleaned(&agent).await.cleanup.unwrap();
+    assert!(report.quarantine.is_some(), "{report:?}");
+    assert!(stage.worktrees.is_quarantined(&agent));
 }

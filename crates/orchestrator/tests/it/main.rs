@@ -5,6 +5,7 @@
 mod claude;
 mod cleanup;
 mod cleanup_real;
+mod cut_off;
 mod disk;
 mod doors;
 mod examples;
@@ -13,6 +14,7 @@ mod lifecycle;
 mod mirror;
 mod program;
 mod reading_along;
+mod reconcile;
 mod sandbox;
 mod site;
 mod stage;

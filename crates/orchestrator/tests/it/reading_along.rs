@@ -58,6 +58,7 @@ impl Inside {
             worktrees,
             journal: Journal::new(store.clone(), clock, "here".parse().unwrap()),
             stop_grace: Duration::from_secs(1),
+            quarantine: jiff::SignedDuration::from_hours(24),
         };
         let agents = Agents::new(deps, Gate::new(4, BTreeSet::new()), 2);
         Some(Self {

@@ -83,6 +83,7 @@ impl Stage {
             worktrees: worktrees.clone(),
             journal,
             stop_grace: Duration::from_secs(1),
+            quarantine: jiff::SignedDuration::from_hours(24),
         };
         let agents = Agents::new(deps, Gate::new(4, latches), running);
         Self {

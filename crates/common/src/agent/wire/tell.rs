@@ -119,6 +119,7 @@ fn wire_limit(limit: TimeLimit) -> pb::TimeLimit {
     match limit {
         TimeLimit::WallClock => pb::TimeLimit::WallClock,
         TimeLimit::Idle => pb::TimeLimit::Idle,
+        TimeLimit::CutOff => pb::TimeLimit::CutOff,
     }
 }
 
@@ -146,6 +147,13 @@ fn wire_report(report: &CleanupReport, agent: &AgentId) -> pb::CleanupReport {
         rescue_commit: report.rescue_commit.clone().unwrap_or_default(),
         rescue_ref: rescue_ref.unwrap_or_default(),
         ignored_files: report.ignored_files,
+        attempts: report.attempts,
+        next_attempt_time: report.next_attempt.map(timestamp),
+        quarantine: report.quarantine.as_ref().map(|kept| pb::Quarantine {
+            path: kept.path.clone(),
+            create_time: Some(timestamp(kept.since)),
+            expire_time: Some(timestamp(kept.until)),
+        }),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::kind;
 use crate::ledger::{Claim, ends_agents};
 use crate::record::{CommandRecord, Records};
 use crate::verify::{Proven, VerifiedCommand};
+use mosaic_common::failpoint;
 use mosaic_common::proto::MAX_ANSWER;
 use mosaic_common::proto::federation::v1::Envelope;
 use mosaic_common::{AgentId, Reason, Refusal};
@@ -39,6 +40,7 @@ impl Shared {
         } else {
             self.ledger.settle(claim, &receipt, &record).await
         };
+        failpoint!("command.answered");
         if is_read {
             self.note_read(record).await;
         }

@@ -4,6 +4,7 @@ use super::container::Site;
 use super::engine::{Created, Engine, tell};
 use crate::sandbox::supervise::Contained;
 use crate::sandbox::{Error, SandboxSpec};
+use mosaic_common::failpoint;
 
 /// The variable by which anybody on the machine can see whose a process is.
 pub(super) const MARK: &str = "MOSAIC_AGENT_ID";
@@ -21,9 +22,11 @@ pub(super) async fn begin(
     if let Some(network) = site.network_of(spec) {
         engine.ensure_network(&network, &site.labels()).await?;
     }
+    failpoint!("docker.network_made");
     if engine.create(&name, site.container(spec)).await? == Created::Exists {
         return Ok(Created::Exists);
     }
+    failpoint!("docker.created");
     let mut env = spec.env.clone();
     env.insert(MARK.to_owned(), spec.agent.to_string());
     let told = Contained {
@@ -35,7 +38,9 @@ pub(super) async fn begin(
         .told(&spec.stdin)
         .map_err(|error| Error::Start(error.to_string()))?;
     let input = engine.attach(&name).await?;
+    failpoint!("docker.attached");
     engine.start(&name).await?;
+    failpoint!("docker.started");
     // In a task: a program that does not read what it is given must not hold up its start.
     tokio::spawn(tell(input, told));
     Ok(Created::New)

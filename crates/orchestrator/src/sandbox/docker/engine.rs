@@ -12,6 +12,7 @@ use bollard::query_parameters::{
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt};
+use mosaic_common::failpoint;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -263,6 +264,7 @@ pub(super) enum Logged {
 pub(super) async fn tell(mut input: Input, told: Vec<u8>) {
     let done = async {
         input.write_all(&told).await?;
+        failpoint!("docker.told");
         input.shutdown().await
     };
     if let Err(error) = done.await {

@@ -3,6 +3,7 @@
 use crate::sandbox::Ending;
 use crate::sandbox::cgroup::Cgroup;
 use crate::sandbox::procfs::Process;
+use mosaic_common::failpoint;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -68,6 +69,7 @@ pub(super) fn write(folder: &Path, name: &str, value: &impl Serialize) -> io::Re
         .open(&draft)?;
     file.write_all(&serde_json::to_vec(value)?)?;
     file.sync_all()?;
+    failpoint!("supervise.drafted");
     fs::rename(&draft, folder.join(name))
 }
 

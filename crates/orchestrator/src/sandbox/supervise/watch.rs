@@ -14,6 +14,7 @@ use crate::output::{Stream, Writer};
 use crate::sandbox::Ending;
 use crate::sandbox::procfs::{self, Process};
 use anyhow::{Context, Result, bail};
+use mosaic_common::failpoint;
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, set_child_subreaper, setsid, wait};
 use signal_hook::consts::{SIGTERM, SIGUSR1};
@@ -54,6 +55,7 @@ fn supervise(folder: &Path) -> Result<()> {
         answer(&Started::Already);
         return Ok(());
     }
+    failpoint!("supervise.claimed");
     let done = run(folder, &launch);
     if let Err(error) = &done {
         // A spoke that was away when this was answered asks how it ended.
@@ -74,11 +76,13 @@ fn run(folder: &Path, launch: &Launch) -> Result<()> {
         cgroup: launch.cgroup.clone(),
     };
     report::write(folder, STATE, &state).context("cannot write the state")?;
+    failpoint!("supervise.stated");
     let output =
         Writer::open(&launch.output, launch.output_max).context("cannot open the output")?;
     let init = Arc::new(OnceLock::new());
     obey(launch, init.clone()).context("cannot handle signals")?;
     let mut child = start(launch)?;
+    failpoint!("supervise.started");
     let mut frames = BufReader::new(child.stdout.take().context("init has an output")?);
     let first = Frame::read(&mut frames);
     if !matches!(first, Ok(Some(Frame::Runs))) {
@@ -91,10 +95,13 @@ fn run(folder: &Path, launch: &Launch) -> Result<()> {
         let _ = init.set(process); // set once, here
     }
     report::write(folder, STATE, &state).context("cannot write the state")?;
+    failpoint!("supervise.runs");
     feed(&mut child, launch.stdin.clone());
     answer(&Started::Yes);
+    failpoint!("supervise.answered");
     let ending = keep_output(&mut frames, output);
     end_everything(launch);
+    failpoint!("supervise.ended");
     let ending = judged(ending, launch);
     report::write(folder, EXIT, &Exit { ending }).context("cannot write the ending")
 }
