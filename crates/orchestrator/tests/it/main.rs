@@ -21,6 +21,7 @@ mod stage;
 mod worktrees_add;
 mod worktrees_collect;
 mod worktrees_hostile;
+mod worktrees_odd;
 mod worktrees_racer;
 mod worktrees_rescue;
 mod worktrees_result;
