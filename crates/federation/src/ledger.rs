@@ -5,6 +5,8 @@
 
 mod claim;
 mod fence;
+#[cfg(test)]
+mod model;
 mod recent;
 
 pub use fence::Memory;

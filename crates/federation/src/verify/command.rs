@@ -21,6 +21,15 @@ impl VerifiedCommand {
         Self { proven, agent }
     }
 
+    /// One that passed no step, for the ledger's own tests.
+    #[cfg(test)]
+    pub(crate) fn unverified(proven: Proven) -> Self {
+        Self {
+            proven,
+            agent: None,
+        }
+    }
+
     pub(crate) fn proven(&self) -> &Proven {
         &self.proven
     }

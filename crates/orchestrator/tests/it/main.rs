@@ -12,6 +12,7 @@ mod examples;
 mod killswitch;
 mod lifecycle;
 mod mirror;
+mod policy_model;
 mod program;
 mod reading_along;
 mod reconcile;
