@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Release(commands::release::ReleaseArgs),
     /// Show what an agent left: commits, numbers or the patch
     Result(commands::result::ResultArgs),
+    /// List work that could not be rescued, and where it is kept
+    Quarantine(commands::quarantine::QuarantineArgs),
     /// List recorded commands and their outcomes, newest first
     Commands(commands::history::HistoryArgs),
     /// List connections between hub and spokes

@@ -7,8 +7,10 @@ pub(crate) mod inventory;
 pub(crate) mod keygen;
 pub(crate) mod kill;
 pub(crate) mod kill_all;
+mod listing;
 pub(crate) mod logs;
 pub(crate) mod ps;
+pub(crate) mod quarantine;
 pub(crate) mod release;
 pub(crate) mod result;
 pub(crate) mod sites;
@@ -78,6 +80,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     match command {
         Command::Spawn(args) => spawn::run(*args, context).await,
         Command::Ps(args) => ps::run(args, context).await,
+        Command::Quarantine(args) => quarantine::run(args, context).await,
         Command::Status(args) => status::run(&args, context).await,
         Command::Logs(args) => logs::run(&args, context).await,
         Command::Watch(args) => watch::run(args, context).await,

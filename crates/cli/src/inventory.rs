@@ -26,6 +26,8 @@ pub(crate) struct Inventory {
     pub(crate) namespaces: usize,
     /// Base commits pinned for agents.
     pub(crate) pins: usize,
+    /// Folders of work that could not be rescued.
+    pub(crate) quarantined: usize,
     /// Records of agents that have not ended.
     pub(crate) live_records: usize,
     /// Records of agents that have.
@@ -49,6 +51,7 @@ impl Inventory {
             processes,
             namespaces,
             pins: refs(&data.join("cache"), "refs/mosaic/bases/")?.len(),
+            quarantined: entries(&data.join("quarantine"))?,
             live_records: records
                 .iter()
                 .filter(|record| !record.state.is_final())
@@ -63,13 +66,14 @@ impl Inventory {
     }
 
     /// Each count with its name.
-    pub(crate) fn rows(&self) -> [(&'static str, usize); 9] {
+    pub(crate) fn rows(&self) -> [(&'static str, usize); 10] {
         [
             ("sandboxes", self.sandboxes),
             ("processes", self.processes),
             ("namespaces", self.namespaces),
             ("worktrees", self.worktrees),
             ("pinned bases", self.pins),
+            ("in quarantine", self.quarantined),
             ("live records", self.live_records),
             ("archived records", self.archived_records),
             ("rescue refs", self.rescue_refs),
@@ -85,6 +89,7 @@ impl Inventory {
             processes: self.processes + other.processes,
             namespaces: self.namespaces + other.namespaces,
             pins: self.pins + other.pins,
+            quarantined: self.quarantined + other.quarantined,
             live_records: self.live_records + other.live_records,
             archived_records: self.archived_records + other.archived_records,
             rescue_refs: self.rescue_refs + other.rescue_refs,

@@ -92,6 +92,14 @@ pub(crate) fn cleanup(report: &CleanupView) -> Vec<(&'static str, String)> {
     if let (Some(commit), Some(place)) = (&report.rescue_commit, &report.rescue_ref) {
         lines.push(("rescued", format!("{commit} at {place}")));
     }
+    if let Some(next) = report.next_attempt {
+        let (next, attempts) = (time(Some(next)), report.attempts);
+        lines.push(("next attempt", format!("{next}, after {attempts}")));
+    }
+    if let Some(kept) = &report.quarantine {
+        let until = time(kept.until);
+        lines.push(("quarantine", format!("{} until {until}", kept.path)));
+    }
     if report.ignored_files > 0 {
         lines.push((
             "ignored",

@@ -2,10 +2,12 @@
 //!
 //! Owns the two halves, their file form, and the live table. It never dials and never listens.
 
+mod contact;
 mod file;
 mod grant;
 mod table;
 
+pub use contact::Contact;
 pub use file::{
     ConnectionsError, load_hubs, load_spokes, parse_hubs, parse_spokes, render_hubs, render_spokes,
 };

@@ -182,6 +182,7 @@ impl Door {
                 () = cut.cancelled() => {}
             }
         };
-        Some(PeerStream::new(io, info, end, place))
+        let contact = live.contact().clone();
+        Some(PeerStream::new(io, info, contact, end, place))
     }
 }

@@ -28,11 +28,8 @@ pub(crate) fn worktrees(
     folders: &Folders,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Worktrees>, Error> {
-    Ok(Arc::new(GitWorktrees::new(
-        folders.clone(),
-        clock,
-        config.repositories.clone(),
-    )?))
+    let worktrees = GitWorktrees::new(folders.clone(), clock, config.repositories.clone())?;
+    Ok(Arc::new(worktrees.with_most(config.rescue)))
 }
 
 /// The copy in Valkey, where there is to be one.
@@ -57,7 +54,7 @@ pub(crate) async fn sandboxes(config: &Config, folders: &Folders, owner: &Alias)
         .sandboxes
         .iter()
         .any(|name| *name != SandboxName::Docker);
-    let cgroups = match own.then(|| Cgroups::detect(&config.name)) {
+    let cgroups = match own.then(|| Cgroups::detect(owner)) {
         None => None,
         Some(Ok(cgroups)) => Some(cgroups),
         Some(Err(why)) => {

@@ -10,7 +10,7 @@ pub use mosaic_common::process::Log;
 pub use parts::{Capacity, Docker, Retention, Times, Uids, Valkey};
 
 use crate::profile::Profile;
-use crate::worktrees::Repository;
+use crate::worktrees::{Most, Repository};
 use mosaic_common::Alias;
 use mosaic_common::agent::Limits;
 use serde::Deserialize;
@@ -55,6 +55,9 @@ pub struct Config {
     /// How much is kept.
     #[serde(default)]
     pub retention: Retention,
+    /// How much is rescued of one agent; what left more goes to quarantine.
+    #[serde(default)]
+    pub rescue: Most,
     /// Where live agents and events are copied to. Absent: nowhere.
     pub valkey: Option<Valkey>,
     /// The uids that agents of a root spoke get.

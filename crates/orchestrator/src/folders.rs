@@ -22,6 +22,9 @@ mod trash;
 /// first range on most machines (from 100,000, 65,536 long).
 pub const OWNERS: Range<u32> = 200_000..265_536;
 
+/// How the names of trash that an earlier life left begin.
+const RETIRED: &str = "trash.";
+
 /// The paths of one spoke. Clones share the lock that keeps two agents from getting one uid.
 #[derive(Debug, Clone)]
 pub struct Folders {
@@ -253,13 +256,39 @@ impl Folders {
         trash::discard(&self.quarantine(), &self.trash(), agent.as_str())
     }
 
-    /// Deletes what a crash left half deleted.
+    /// Puts what a crash left half deleted or half built out of the way. Only call it before
+    /// anything else is done in these folders; [`empty_retired`](Self::empty_retired) deletes it.
     ///
     /// # Errors
     /// The step that failed.
-    pub fn empty_trash(&self) -> Result<(), Error> {
-        let _no_claim_half_built = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
-        trash::delete(&self.trash(), "")
+    pub fn retire_trash(&self) -> Result<(), Error> {
+        let trash = self.trash();
+        let mut entries = fs::read_dir(&trash).map_err(failed("list", &trash))?;
+        if entries.next().is_none() {
+            return Ok(());
+        }
+        let free = (0_u32..).map(|number| self.data.join(format!("{RETIRED}{number}")));
+        let free = free.into_iter().find(|path| !path.exists());
+        let to = free.unwrap_or_else(|| self.data.join(RETIRED)); // a number is always free
+        fs::rename(&trash, to).map_err(failed("put away", &trash))?;
+        self.create()
+    }
+
+    /// Deletes what [`retire_trash`](Self::retire_trash) put out of the way, in this life or
+    /// another. May take its time.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn empty_retired(&self) -> Result<(), Error> {
+        for entry in fs::read_dir(&self.data).map_err(failed("list", &self.data))? {
+            let entry = entry.map_err(failed("list", &self.data))?;
+            if entry.file_name().to_string_lossy().starts_with(RETIRED) {
+                let path = entry.path();
+                trash::delete(&path, "")?;
+                fs::remove_dir(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Every agent that has a folder. Names that are no agent's are left out.

@@ -6,6 +6,7 @@
 mod adapters;
 pub mod cleanup;
 pub mod config;
+pub mod cut_off;
 pub mod folders;
 pub mod grpc;
 pub mod journal;
@@ -17,6 +18,7 @@ pub mod mirror;
 pub mod output;
 pub mod profile;
 mod program;
+pub mod reconcile;
 mod retention;
 pub mod sandbox;
 pub mod sandboxes;

@@ -8,13 +8,13 @@ use crate::killswitch;
 use crate::lifecycle::{Agents, Deps, Gate};
 use crate::listener::LocalListener;
 use crate::local_audit::LocalAudit;
-use crate::retention;
 use crate::sandboxes::Sandboxes;
 use crate::spawner::Spawner;
 use crate::worktrees::{self, Worktrees};
 use crate::{adapters, serve};
+use crate::{cut_off, reconcile, retention};
 use jiff::SignedDuration;
-use mosaic_common::{Clock, SystemClock};
+use mosaic_common::{Clock, SystemClock, in_full};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, HubPeer};
 use mosaic_federation::identity::{self, Identity, IdentityError};
 use mosaic_federation::ledger::Ledger;
@@ -89,6 +89,8 @@ impl Spoke {
         let (store, _) = EmbeddedStore::open(&folders.store()).map_err(StartError::Store)?;
         let (store, clock): (Arc<dyn StateStore>, Arc<dyn Clock>) =
             (Arc::new(store), Arc::new(SystemClock));
+        // The store's lock is held: nobody else works in these folders.
+        folders.retire_trash().map_err(StartError::Folders)?;
         let worktrees =
             adapters::worktrees(&config, &folders, clock.clone()).map_err(StartError::Worktrees)?;
         let sandboxes = adapters::sandboxes(&config, &folders, identity.id()).await;
@@ -104,6 +106,11 @@ impl Spoke {
         let agents = agents(&config, &folders, sandboxes, worktrees, (&store, &clock))
             .await
             .map_err(StartError::Store)?;
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = folders.empty_retired() {
+                tracing::warn!(error = %in_full(&error), "old trash could not be deleted");
+            }
+        });
         let taken = agents.resume().await.map_err(StartError::Store)?;
         let spoke = Self::serve(config, identity, agents, listener, (store, clock, ledger));
         tracing::info!(site = %spoke.config.name, listen = ?spoke.listen, taken, "spoke serves");
@@ -131,10 +138,14 @@ impl Spoke {
         );
         let (id, site) = (identity.id().clone(), config.name.clone());
         let operator = LocalOperator::new(connections.clone(), records.clone(), id, site.clone());
+        let cut_off = cut_off::keep(agents.clone(), connections.clone());
+        let reconciler = reconcile::keep(agents.clone());
         let keeper = retention::keep(agents.clone(), records, ledger.clone(), config.retention);
         let mut serving = vec![
             tokio::spawn(serve::local(local, local_agents, operator, stop.clone())),
             tokio::spawn(until(stop.clone(), keeper)),
+            tokio::spawn(until(stop.clone(), reconciler)),
+            tokio::spawn(until(stop.clone(), cut_off)),
         ];
         if let Some(mirror) = adapters::mirror(&config, store.clone()) {
             serving.push(tokio::spawn(mirror.run(stop.clone())));

@@ -11,6 +11,7 @@ mod fetch;
 mod flight;
 mod git;
 mod handle;
+mod leftovers;
 mod report;
 mod repository;
 mod rescue;
@@ -38,7 +39,8 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// else the step that failed. Nothing was removed.
     async fn rescue(&self, agent: &AgentId, repository: &Alias) -> Result<Rescue, Error>;
 
-    /// Removes the agent's folder. Succeeds if there is none. Only call it after `rescue`.
+    /// Removes the agent's folder, and what it borrows from its repository, or from any if none is
+    /// named. Succeeds if there is nothing. Only call it after `rescue`.
     ///
     /// # Errors
     /// The step that failed; it may be called again.
@@ -57,7 +59,14 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// The step that failed; it may be called again.
     async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error>;
 
-    /// Every agent that has a folder.
+    /// The repository that an agent started from, as far as the spoke's own refs tell; `None` if it
+    /// has none.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error>;
+
+    /// Every agent that has a folder, or borrows from a repository.
     ///
     /// # Errors
     /// If the disk could not be asked: never an empty list instead.

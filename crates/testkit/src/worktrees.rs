@@ -188,6 +188,10 @@ impl Worktrees for FakeWorktrees {
         Ok(())
     }
 
+    async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error> {
+        Ok(self.lock().folders.get(agent).cloned().flatten())
+    }
+
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
         Ok(self.lock().folders.keys().cloned().collect())
     }

@@ -1,8 +1,7 @@
 //! `mosaic ps`: lists agents.
 
-use super::{Context, site};
+use super::{Context, listing, site};
 use crate::{
-    client::quick,
     console::{Form, Paint, Row},
     exit::Exit,
     failure::Failure,
@@ -11,10 +10,6 @@ use crate::{
     view::agent::AgentView,
 };
 use mosaic_common::{Alias, TaskId, agent::AgentState, proto::agent::v1 as pb};
-use std::collections::BTreeSet;
-
-/// Agents in one answer: as many as a server gives.
-const PAGE: u32 = 500;
 
 /// Which agents.
 #[derive(Debug, clap::Args)]
@@ -76,87 +71,47 @@ impl PsArgs {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             labels: self.labels.iter().cloned().collect(),
-            page_size: self.limit.unwrap_or(PAGE).min(PAGE),
+            page_size: self.limit.unwrap_or(listing::PAGE).min(listing::PAGE),
             page_token: String::new(),
         }
     }
 }
 
-/// Lists agents, page by page.
+/// Lists agents.
 ///
 /// # Errors
 /// If it is refused, if nobody could be reached, or, after the others were listed, if a
 /// site did not answer.
 pub(crate) async fn run(args: PsArgs, context: &Context) -> Result<Exit, Failure> {
-    let mut client = context.client()?;
-    let mut request = args.request();
-    let mut left = args.limit.map_or(usize::MAX, |limit| limit as usize);
-    let (mut rows, mut silent) = (Vec::new(), BTreeSet::new());
-    loop {
-        let page = client
-            .agents
-            .list(quick(request.clone()))
-            .await?
-            .into_inner();
-        for agent in page.agents.into_iter().take(left).map(AgentView::from) {
-            left -= 1;
-            match context.console.form() {
-                Form::Json => context.console.object(&agent)?,
-                Form::Human => rows.push(row(&agent)),
-            }
+    let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
+    let mut rows = Vec::new();
+    let silent = listing::each(context, args.request(), limit, |agent| {
+        match context.console.form() {
+            Form::Json => context.console.object(&agent)?,
+            Form::Human => rows.push(row(&agent)),
         }
-        silent.extend(
-            page.unreachable
-                .into_iter()
-                .map(|site| (site.site, site.detail)),
-        );
-        // A token that does not change would be asked for ever.
-        if left == 0
-            || page.next_page_token.is_empty()
-            || page.next_page_token == request.page_token
-        {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    finish(context, rows, &silent)
-}
-
-fn finish(
-    context: &Context,
-    rows: Vec<Row>,
-    silent: &BTreeSet<(String, String)>,
-) -> Result<Exit, Failure> {
+        Ok(())
+    })
+    .await?;
     if context.console.form() == Form::Human {
         if rows.is_empty() {
             context
                 .console
                 .note("no such agents; `mosaic ps --all` lists ended ones too");
         } else {
-            context.console.table(
-                &[
-                    "AGENT",
-                    "STATE",
-                    "SITE",
-                    "REPOSITORY",
-                    "TASK ID",
-                    "CREATED",
-                    "CAUSE",
-                ],
-                rows,
-            )?;
+            let heads = [
+                "AGENT",
+                "STATE",
+                "SITE",
+                "REPOSITORY",
+                "TASK ID",
+                "CREATED",
+                "CAUSE",
+            ];
+            context.console.table(&heads, rows)?;
         }
     }
-    for (site, detail) in silent {
-        context
-            .console
-            .note(&format!("warning: {site} did not answer: {detail}"));
-    }
-    if silent.is_empty() {
-        Ok(Exit::Done)
-    } else {
-        Err(Failure::SitesUnreachable(silent.len()))
-    }
+    silent.tell(context)
 }
 
 fn row(agent: &AgentView) -> Row {

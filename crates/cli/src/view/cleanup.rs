@@ -1,6 +1,7 @@
 //! What an ending did.
 
-use super::text;
+use super::{text, time};
+use jiff::Timestamp;
 use mosaic_common::proto::agent::v1 as pb;
 use serde::Serialize;
 
@@ -22,6 +23,34 @@ pub(crate) struct CleanupView {
     pub rescue_ref: Option<String>,
     /// Files left out because the repository ignores them.
     pub ignored_files: u64,
+    /// How often it was carried out.
+    pub attempts: u32,
+    /// When what failed is tried again.
+    pub next_attempt: Option<Timestamp>,
+    /// Where work that cannot be rescued is kept.
+    pub quarantine: Option<QuarantineView>,
+}
+
+/// Work that cannot be rescued, as the agent left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct QuarantineView {
+    /// The folder at the spoke.
+    pub path: String,
+    /// When it was put there.
+    pub since: Option<Timestamp>,
+    /// When it is deleted.
+    pub until: Option<Timestamp>,
+}
+
+impl From<pb::Quarantine> for QuarantineView {
+    fn from(wire: pb::Quarantine) -> Self {
+        Self {
+            path: wire.path,
+            since: time(wire.create_time.as_ref()),
+            until: time(wire.expire_time.as_ref()),
+        }
+    }
 }
 
 /// One step.
@@ -56,6 +85,9 @@ impl From<pb::CleanupReport> for CleanupView {
             rescue_commit: text(wire.rescue_commit),
             rescue_ref: text(wire.rescue_ref),
             ignored_files: wire.ignored_files,
+            attempts: wire.attempts,
+            next_attempt: time(wire.next_attempt_time.as_ref()),
+            quarantine: wire.quarantine.map(QuarantineView::from),
         }
     }
 }
@@ -89,6 +121,15 @@ mod tests {
             sandbox: Some(done),
             rescue_commit: "abc".into(),
             ignored_files: 2,
+            attempts: 1,
+            quarantine: Some(pb::Quarantine {
+                path: "/q/a".into(),
+                create_time: None,
+                expire_time: Some(prost_types::Timestamp {
+                    seconds: 1,
+                    nanos: 0,
+                }),
+            }),
             ..Default::default()
         };
         let expected = json!({
@@ -96,7 +137,9 @@ mod tests {
             "rescue": {"outcome": "unknown", "detail": ""},
             "worktree": {"outcome": "unknown", "detail": ""},
             "state": {"outcome": "unknown", "detail": ""},
-            "rescueCommit": "abc", "rescueRef": null, "ignoredFiles": 2,
+            "rescueCommit": "abc", "rescueRef": null, "ignoredFiles": 2, "attempts": 1,
+            "nextAttempt": null,
+            "quarantine": {"path": "/q/a", "since": null, "until": "1970-01-01T00:00:01Z"},
         });
         assert_eq!(
             serde_json::to_value(CleanupView::from(wire)).unwrap(),

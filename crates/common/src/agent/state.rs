@@ -141,6 +141,8 @@ pub enum TimeLimit {
     WallClock,
     /// Silence.
     Idle,
+    /// Its hub was out of touch for longer than the grant allows.
+    CutOff,
 }
 
 impl Cause {
@@ -183,6 +185,9 @@ impl std::fmt::Display for Cause {
             Self::TimedOut {
                 limit: TimeLimit::Idle,
             } => out.write_str("idle limit"),
+            Self::TimedOut {
+                limit: TimeLimit::CutOff,
+            } => out.write_str("its hub was out of touch for too long"),
             Self::Killed { by, reason } if reason.is_empty() => write!(out, "killed by {by}"),
             Self::Killed { by, reason } => write!(out, "killed by {by}: {reason}"),
             Self::Barred { by } => write!(out, "killed by {by} before it was spawned"),

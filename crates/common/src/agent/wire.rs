@@ -115,6 +115,9 @@ mod tests {
             Cause::TimedOut {
                 limit: TimeLimit::Idle,
             },
+            Cause::TimedOut {
+                limit: TimeLimit::CutOff,
+            },
             Cause::Killed {
                 by: "local:0".into(),
                 reason: "enough".into(),

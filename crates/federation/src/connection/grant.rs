@@ -5,6 +5,7 @@ use mosaic_common::proto::federation::v1::CommandKind;
 use mosaic_common::{Alias, Reason, Refusal};
 
 use crate::kind;
+use std::time::Duration;
 
 /// What one hub may ask of this spoke. An empty list allows nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub struct Grant {
     pub commands_per_minute: u32,
     /// The most one agent may use. The spoke lowers what is asked with [`Limits::at_most`].
     pub limits: Limits,
+    /// How long the hub may be out of touch before its agents are stopped; `None`: they go on to
+    /// their own end.
+    pub cut_off: Option<Duration>,
 }
 
 impl Grant {

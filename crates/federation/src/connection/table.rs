@@ -1,7 +1,7 @@
 //! The connections as they are now. Everything that asks is answered from one snapshot,
 //! and what a change forbids is cut at once.
 
-use super::{ConnectionState, Peer};
+use super::{ConnectionState, Contact, Peer};
 use crate::tls::{Pins, TlsKey};
 use arc_swap::ArcSwap;
 use mosaic_common::Alias;
@@ -24,6 +24,7 @@ pub struct Live<P> {
     peer: P,
     usable: CancellationToken,
     active: CancellationToken,
+    contact: Arc<Contact>,
 }
 
 impl<P> Live<P> {
@@ -31,6 +32,12 @@ impl<P> Live<P> {
     #[must_use]
     pub fn peer(&self) -> &P {
         &self.peer
+    }
+
+    /// When something of the peer last came.
+    #[must_use]
+    pub fn contact(&self) -> &Arc<Contact> {
+        &self.contact
     }
 
     /// Cancelled when the peer may no longer connect: TLS connections end then.
@@ -155,6 +162,7 @@ fn carry_over<P: Peer>(before: &[Arc<Live<P>>], peer: P) -> Live<P> {
     };
     Live {
         usable: kept(|live| &live.usable, peer.state().is_usable()),
+        contact: old.map(|live| live.contact.clone()).unwrap_or_default(),
         active: kept(|live| &live.active, peer.state() == ConnectionState::Active),
         peer,
     }

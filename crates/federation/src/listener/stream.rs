@@ -1,10 +1,12 @@
 //! One TLS connection of a pinned peer. It ends when the peer may no longer connect.
 
+use crate::connection::Contact;
 use crate::tls::TlsKey;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -25,6 +27,7 @@ pub struct PeerInfo {
 pub struct PeerStream {
     io: TlsStream<TcpStream>,
     info: PeerInfo,
+    contact: Arc<Contact>,
     cut: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Given back when the connection ends.
     _place: OwnedSemaphorePermit,
@@ -34,12 +37,14 @@ impl PeerStream {
     pub(super) fn new(
         io: TlsStream<TcpStream>,
         info: PeerInfo,
+        contact: Arc<Contact>,
         cut: impl Future<Output = ()> + Send + 'static,
         place: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             io,
             info,
+            contact,
             cut: Box::pin(cut),
             _place: place,
         }
@@ -75,7 +80,12 @@ impl AsyncRead for PeerStream {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
-        Pin::new(&mut self.io).poll_read(cx, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, into);
+        if into.filled().len() > before {
+            self.contact.heard();
+        }
+        read
     }
 }
 

@@ -104,6 +104,11 @@ fn discard_ends_what_a_crash_left_in_the_trash() {
     fs::create_dir(&other).unwrap();
     folders.discard(&agent('a')).unwrap();
     assert!(!left.exists() && other.exists());
-    folders.empty_trash().unwrap();
-    assert!(!other.exists());
+    folders.retire_trash().unwrap();
+    assert!(!other.exists() && folders.trash().exists());
+    folders.empty_retired().unwrap();
+    let left = fs::read_dir(folders.data()).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.starts_with("trash.")));
+    folders.retire_trash().unwrap();
 }

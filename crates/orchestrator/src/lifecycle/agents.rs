@@ -8,6 +8,7 @@ use mosaic_common::agent::{AgentRecord, Cause};
 use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Refusal};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -97,12 +98,17 @@ impl Agents {
                     .as_ref()
                     .is_some_and(|report| !report.is_clean());
                 if !record.state.is_final() || unclean {
-                    let pass = self.gate().readmit(record.connection.clone());
-                    self.drive(record, pass);
+                    self.take_up(record);
                     taken += 1;
                 }
             }
         }
+    }
+
+    /// Drives an agent that has a record and no task: to its end, or once more through its ending.
+    pub fn take_up(&self, record: AgentRecord) {
+        let pass = self.gate().readmit(record.connection.clone());
+        self.drive(record, pass);
     }
 
     /// Makes an agent, durably, and starts its task. A retry returns the agent that is there.
@@ -234,13 +240,14 @@ impl Agents {
         let id = record.id().clone();
         let (sender, receiver) = watch::channel(record);
         let (requests, mailbox) = mpsc::channel(MAILBOX);
-        self.lock().insert(
-            id.clone(),
-            Handle {
-                record: receiver,
-                requests,
-            },
-        );
+        let handle = Handle {
+            record: receiver,
+            requests,
+        };
+        match self.lock().entry(id.clone()) {
+            Entry::Occupied(_) => return, // it has a task
+            Entry::Vacant(free) => drop(free.insert(handle)),
+        }
         let driver = Driver {
             deps: self.shared.deps.clone(),
             slots: self.shared.slots.clone(),

@@ -1,6 +1,6 @@
 //! Control groups: limits, and the one kill that nothing escapes.
 //!
-//! It makes and removes groups below its own `mosaic-<spoke>` only, and never touches another.
+//! It makes and removes groups below its own `mosaic-<owner>` only, and never touches another.
 
 use mosaic_common::agent::Limits;
 use mosaic_common::{AgentId, Alias};
@@ -68,15 +68,16 @@ pub(crate) enum Cgroup {
 }
 
 impl Cgroups {
-    /// Finds, and makes, the groups of `spoke` below the one that this process is in.
+    /// Finds, and makes, the groups of a spoke below the one that this process is in. `owner` is the
+    /// spoke's id, which no other spoke has: names of sites repeat.
     ///
     /// # Errors
     /// Why there can be none, for people.
-    pub fn detect(spoke: &Alias) -> Result<Self, String> {
+    pub fn detect(owner: &Alias) -> Result<Self, String> {
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let mounts =
             fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
-        let name = format!("mosaic-{spoke}");
+        let name = format!("mosaic-{owner}");
         let roots = v1::roots(&own, &mounts, &name);
         if !roots.is_empty() {
             return Ok(Self {

@@ -31,7 +31,7 @@ use mosaic_common::{AgentId, Alias};
 use seen::{Phase, Seen};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Its name.
@@ -83,6 +83,8 @@ pub struct Docker {
     follower: Follower,
     /// One call at a time for each agent.
     turns: Turns,
+    /// Held while a container is on its way to the network, so that nobody removes it before.
+    network: RwLock<()>,
 }
 
 impl Docker {
@@ -106,7 +108,21 @@ impl Docker {
             site,
             engine,
             turns: Turns::default(),
+            network: RwLock::default(),
         })
+    }
+
+    async fn begin(&self, spec: &SandboxSpec) -> Result<Created, Error> {
+        let _on_its_way = self.network.read().await;
+        begin(&self.engine, &self.site, spec).await
+    }
+
+    /// Removes the network unless something is on it, or on its way there.
+    async fn leave_network(&self) {
+        if let Ok(_nobody_comes) = self.network.try_write() {
+            let name = self.site.network();
+            self.engine.remove_unused_network(&name).await;
+        }
     }
 
     /// Looks at a container that stands in the way of a new one.
@@ -194,7 +210,7 @@ impl Sandbox for Docker {
     async fn ensure(&self, spec: &SandboxSpec) -> Result<(), Error> {
         let _turn = self.turns.take(&spec.agent).await;
         let begun = Instant::now();
-        while begin(&self.engine, &self.site, spec).await? == Created::Exists {
+        while self.begin(spec).await? == Created::Exists {
             match self.found(&spec.agent).await? {
                 Found::Told => break,
                 Found::Untold => {
@@ -240,9 +256,7 @@ impl Sandbox for Docker {
         self.engine.remove(&name).await?;
         failpoint!("docker.removed");
         self.follower.forget(agent);
-        self.engine
-            .remove_unused_network(&self.site.network())
-            .await;
+        self.leave_network().await;
         failpoint!("docker.network_removed");
         Ok(Removed::Dead(ending::proof(&stopped)))
     }
@@ -252,6 +266,9 @@ impl Sandbox for Docker {
             .engine
             .list(&self.site.labels(), container::AGENT)
             .await?;
+        if agents.is_empty() {
+            self.leave_network().await; // a crash may have come between it and its first container
+        }
         Ok(agents
             .iter()
             .filter_map(|agent| agent.parse().ok())

@@ -14,6 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The refs that keep what agents borrow.
+const PINS: &str = "refs/mosaic/bases/";
+
 /// The cache of one repository.
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -109,6 +112,23 @@ impl Cache {
         Ok(commit)
     }
 
+    /// Every agent with a pin.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub(super) fn borrowers(&self) -> Result<Vec<AgentId>, Error> {
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
+        let cache = self.open()?;
+        let names = cache.references_glob(&format!("{PINS}*"));
+        let mut names = names.map_err(git_failed("list the bases' pins"))?;
+        let agents = names
+            .names()
+            .filter_map(|name| name.ok()?.strip_prefix(PINS)?.parse().ok());
+        Ok(agents.collect())
+    }
+
     /// Forgets the agent's pin. Succeeds if there is none.
     ///
     /// # Errors
@@ -130,7 +150,7 @@ impl Cache {
 }
 
 fn pin_name(agent: &AgentId) -> String {
-    format!("refs/mosaic/bases/{agent}")
+    format!("{PINS}{agent}")
 }
 
 /// The commit that a ref leads to, through tags.

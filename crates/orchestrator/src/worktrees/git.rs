@@ -5,14 +5,18 @@
 
 use super::{
     Checkout, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
-    cache::Cache, checkout, fetch::Git, report, rescue, results::Results, system_failed,
+    cache::Cache, checkout, fetch::Git, leftovers, report, rescue, results::Results, system_failed,
 };
 use crate::folders::{self, AgentFolder, Folders};
 use crate::turns::{Turn, Turns};
 use mosaic_common::agent::BaseRef;
 use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias, clock::Clock};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 
 /// The working trees of one spoke.
@@ -27,16 +31,19 @@ pub struct GitWorktrees {
 }
 
 impl GitWorktrees {
-    /// The working trees in `folders`, which exist, of these repositories. Fetches nothing yet.
+    /// The working trees in `folders`, which exist and which nobody else works on, of these
+    /// repositories. Removes what a crash left there; fetches nothing yet.
     ///
     /// # Errors
-    /// If what git needs to run cannot be written.
+    /// If that cannot be done, or what git needs to run cannot be written.
     pub fn new(
         folders: Folders,
         clock: Arc<dyn Clock>,
         repositories: BTreeMap<Alias, Repository>,
     ) -> Result<Self, Error> {
         let root = std::path::absolute(folders.cache()).map_err(system_failed("find the cache"))?;
+        leftovers::of_caches(&root)?;
+        leftovers::of_results(&folders.results())?;
         let cache = |(alias, repository): (Alias, Repository)| {
             let cache = Cache::new(&root, alias.clone(), repository);
             (alias, Arc::new(cache))
@@ -61,6 +68,15 @@ impl GitWorktrees {
     fn cache(&self, alias: &Alias) -> Result<Arc<Cache>, Error> {
         let found = self.caches.get(alias).cloned();
         found.ok_or_else(|| Error::UnknownRepository(alias.clone()))
+    }
+
+    /// The caches that an agent may borrow from. A repository that is no longer configured must not
+    /// keep a folder for ever.
+    fn borrowed_from(&self, repository: Option<&Alias>) -> Vec<Arc<Cache>> {
+        match repository {
+            Some(alias) => self.caches.get(alias).cloned().into_iter().collect(),
+            None => self.caches.values().cloned().collect(),
+        }
     }
 
     fn results(&self, alias: &Alias) -> PathBuf {
@@ -133,15 +149,14 @@ impl Worktrees for GitWorktrees {
     }
 
     async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
-        // A repository that is no longer configured must not keep the folder for ever.
-        let cache = repository.and_then(|alias| self.caches.get(alias).cloned());
+        let caches = self.borrowed_from(repository);
         let turn = self.turns.take(agent).await;
         let (folders, agent) = (self.folders.clone(), agent.clone());
         blocking(move || {
             let _turn = turn;
             folders.discard(&agent).map_err(folder_failed)?;
             failpoint!("worktree.discarded");
-            cache.map_or(Ok(()), |cache| cache.unpin(&agent))
+            caches.iter().try_for_each(|cache| cache.unpin(&agent))
         })
         .await
     }
@@ -157,21 +172,49 @@ impl Worktrees for GitWorktrees {
     }
 
     async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
-        let cache = repository.and_then(|alias| self.caches.get(alias).cloned());
+        let caches = self.borrowed_from(repository);
         let turn = self.turns.take(agent).await;
         let (folders, agent) = (self.folders.clone(), agent.clone());
         blocking(move || {
             let _turn = turn;
             folders.discard_aside(&agent).map_err(folder_failed)?;
             failpoint!("quarantine.expired");
-            cache.map_or(Ok(()), |cache| cache.unpin(&agent))
+            caches.iter().try_for_each(|cache| cache.unpin(&agent))
         })
         .await
     }
 
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
         let folders = self.folders.clone();
-        blocking(move || folders.agents().map_err(folder_failed)).await
+        let caches = self.borrowed_from(None);
+        blocking(move || {
+            let mut agents: BTreeSet<AgentId> = BTreeSet::new();
+            for cache in caches {
+                agents.extend(cache.borrowers()?);
+            }
+            agents.retain(|agent| !folders.is_aside(agent));
+            agents.extend(folders.agents().map_err(folder_failed)?);
+            Ok(agents.into_iter().collect())
+        })
+        .await
+    }
+
+    async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error> {
+        let (caches, agent) = (self.caches.clone(), agent.clone());
+        let roots: Vec<_> = caches
+            .into_iter()
+            .map(|(alias, cache)| (self.results(&alias), alias, cache))
+            .collect();
+        blocking(move || {
+            for (results, alias, cache) in roots {
+                let started = results.exists() && Results::open(&results)?.base(&agent)?.is_some();
+                if started || cache.borrowers()?.contains(&agent) {
+                    return Ok(Some(alias));
+                }
+            }
+            Ok(None)
+        })
+        .await
     }
 
     async fn result(

@@ -5,6 +5,7 @@
 mod claude;
 mod cleanup;
 mod cleanup_real;
+mod cut_off;
 mod doors;
 mod examples;
 mod killswitch;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod mirror;
 mod program;
 mod reading_along;
+mod reconcile;
 mod sandbox;
 mod site;
 mod stage;

@@ -124,6 +124,9 @@ pub fn parse_cause(wire: &pb::Cause) -> Option<Cause> {
         Kind::TimedOut(timed) if timed.limit() == pb::TimeLimit::WallClock => Cause::TimedOut {
             limit: TimeLimit::WallClock,
         },
+        Kind::TimedOut(timed) if timed.limit() == pb::TimeLimit::CutOff => Cause::TimedOut {
+            limit: TimeLimit::CutOff,
+        },
         Kind::TimedOut(_) => Cause::TimedOut {
             limit: TimeLimit::Idle,
         },

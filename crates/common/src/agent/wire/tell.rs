@@ -117,6 +117,7 @@ fn wire_limit(limit: TimeLimit) -> pb::TimeLimit {
     match limit {
         TimeLimit::WallClock => pb::TimeLimit::WallClock,
         TimeLimit::Idle => pb::TimeLimit::Idle,
+        TimeLimit::CutOff => pb::TimeLimit::CutOff,
     }
 }
 

@@ -5,6 +5,11 @@ use super::{
     SpokePeer, TlsKey, VerifyingKey, field, kind,
 };
 use mosaic_common::keys::InvalidKey;
+use std::time::Duration;
+
+/// The shortest time out of touch that a grant may name: a link that lost one packet too many is
+/// noticed after thirty seconds, and dialled anew within ten.
+const CUT_OFF_MIN: Duration = Duration::from_secs(60);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +55,7 @@ struct GrantForm {
     sandboxes: Vec<Alias>,
     max_agents: u32,
     commands_per_minute: u32,
+    cut_off_seconds: Option<u64>,
     #[serde(default)]
     limits: LimitsForm,
 }
@@ -96,6 +102,13 @@ impl TryFrom<Hub> for HubPeer {
         };
         let commands = form.grant.commands.iter().map(parse);
         let commands = commands.collect::<Result<Vec<_>, _>>()?;
+        let cut_off = form.grant.cut_off_seconds.map(Duration::from_secs);
+        if cut_off.is_some_and(|cut_off| cut_off < CUT_OFF_MIN) {
+            let least = CUT_OFF_MIN.as_secs();
+            let problem =
+                format!("grant.cut_off_seconds: at least {least}, which a link takes to come back");
+            return Err(field(&form.id, problem));
+        }
         Ok(Self {
             id: form.id,
             epoch: form.epoch,
@@ -111,6 +124,7 @@ impl TryFrom<Hub> for HubPeer {
                 max_agents: form.grant.max_agents,
                 commands_per_minute: form.grant.commands_per_minute,
                 limits: form.grant.limits.into(),
+                cut_off,
             },
         })
     }
@@ -134,6 +148,7 @@ impl From<&HubPeer> for Hub {
                 sandboxes: grant.sandboxes.clone(),
                 max_agents: grant.max_agents,
                 commands_per_minute: grant.commands_per_minute,
+                cut_off_seconds: grant.cut_off.map(|cut_off| cut_off.as_secs()),
                 limits: grant.limits.into(),
             },
         }

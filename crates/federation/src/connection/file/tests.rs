@@ -112,3 +112,23 @@ fn a_site_has_one_connection_and_an_address() {
         assert!(parse_spokes(&text).is_err(), "{address}");
     }
 }
+
+#[test]
+fn a_cut_off_is_read_and_one_that_a_lost_packet_would_trigger_is_refused() {
+    let with = |seconds: u64| {
+        let hub = hub("berlin-1", KEYS[0], KEYS[1]);
+        let rate = "commands_per_minute = 600";
+        hub.replace(rate, &format!("{rate}\ncut_off_seconds = {seconds}"))
+    };
+    let hubs = parse_hubs(&with(900)).unwrap();
+    assert_eq!(
+        hubs[0].grant.cut_off,
+        Some(std::time::Duration::from_secs(900))
+    );
+    assert_eq!(parse_hubs(&render_hubs(&hubs).unwrap()).unwrap(), hubs);
+    let problem = parse_hubs(&with(59)).unwrap_err().to_string();
+    assert!(
+        problem.contains("grant.cut_off_seconds: at least 60"),
+        "{problem}"
+    );
+}

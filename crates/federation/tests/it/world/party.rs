@@ -22,6 +22,7 @@ fn everything() -> Grant {
         profiles: vec![alias("command")],
         sandboxes: vec![alias("bubblewrap")],
         max_agents: 8,
+        cut_off: None,
         commands_per_minute: 10_000,
         limits: Limits::default(),
     }

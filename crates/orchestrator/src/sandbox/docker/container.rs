@@ -17,6 +17,8 @@ use std::sync::OnceLock;
 
 /// Label: the agent's id.
 pub(super) const AGENT: &str = "mosaic.agent";
+/// Label, instead of the agent's: a container that only tries the engine out.
+pub(super) const PROBE: &str = "mosaic.probe";
 /// Label: the spoke's id.
 const OWNER: &str = "mosaic.owner";
 /// Label: the spoke's data folder, which tells two spokes of one id apart.
@@ -46,6 +48,8 @@ pub(super) struct Site {
     image: String,
     runtime: Option<String>,
     program: PathBuf,
+    /// The label that names whose a container is.
+    mark: &'static str,
 }
 
 impl Site {
@@ -61,6 +65,15 @@ impl Site {
             image: settings.image.clone(),
             runtime: settings.runtime.clone(),
             program,
+            mark: AGENT,
+        }
+    }
+
+    /// The same for containers that are no agent's.
+    pub(super) fn probing(&self) -> Self {
+        Self {
+            mark: PROBE,
+            ..self.clone()
         }
     }
 
@@ -115,7 +128,7 @@ impl Site {
     pub(super) fn container(&self, spec: &SandboxSpec) -> ContainerCreateBody {
         let mut labels = self.labels();
         labels.extend([
-            (AGENT.to_owned(), spec.agent.to_string()),
+            (self.mark.to_owned(), spec.agent.to_string()),
             (OUTPUT_MAX.to_owned(), spec.output_max.to_string()),
             (LIFE.to_owned(), life().to_owned()),
         ]);

@@ -1,12 +1,12 @@
 //! Tries an engine out before it is offered: with a container like an agent's, that runs `true`.
 
 use super::begin::begin;
-use super::container::Site;
+use super::container::{PROBE, Site};
 use super::engine::Engine;
 use super::follow::first_line;
 use crate::config::Docker as Settings;
 use crate::sandbox::supervise::Frame;
-use crate::sandbox::{Network, SandboxSpec};
+use crate::sandbox::{Error, Network, SandboxSpec};
 use mosaic_common::agent::Limits;
 use mosaic_common::{AgentId, CommandId, in_full};
 use std::collections::BTreeMap;
@@ -42,12 +42,26 @@ pub(super) async fn try_out(
             "there is no image {image} (build or pull it, or allow pulling)"
         ));
     }
+    let site = &site.probing();
+    forget_earlier(engine, site)
+        .await
+        .map_err(|error| in_full(&error))?;
     let spec = nothing(site, owner);
     let name = site.container_name(&spec.agent);
     let tried = timeout(LONGEST, run(engine, site, &spec, &name)).await;
     let removed = engine.remove(&name).await.map_err(|error| in_full(&error));
     tried.unwrap_or_else(|_| Err("a container takes longer than a minute".to_owned()))?;
     removed
+}
+
+/// Removes what a try that was cut short left.
+async fn forget_earlier(engine: &Engine, site: &Site) -> Result<(), Error> {
+    for agent in engine.list(&site.labels(), PROBE).await? {
+        if let Ok(agent) = agent.parse() {
+            engine.remove(&site.container_name(&agent)).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn run(engine: &Engine, site: &Site, spec: &SandboxSpec, name: &str) -> Result<(), String> {

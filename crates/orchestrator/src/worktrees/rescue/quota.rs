@@ -3,7 +3,8 @@
 use crate::worktrees::Error;
 
 /// Most that is rescued of one agent. Beyond it nothing is, and nothing is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Most {
     /// Bytes of new content: what the repository already has does not count.
     pub bytes: u64,
