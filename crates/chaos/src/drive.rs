@@ -25,11 +25,11 @@ const STEP: Duration = Duration::from_secs(75);
 /// How long one call may take; whoever died under it is then looked for, and the call repeated.
 const CALL: Duration = Duration::from_secs(10);
 
+/// What begins with a start, such as forgetting what is old, has come to its end after this.
+const REST: Duration = Duration::from_secs(2);
+
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(30);
-
-/// How long what is seen may differ from what is told, once everything is at rest.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// SIGABRT: how a process dies at a failpoint.
 const ABORT: i32 = 6;
@@ -96,7 +96,7 @@ impl<'a> Drive<'a> {
             self.world.kill(part);
             self.start(part).await?;
         }
-        self.check().await?;
+        self.check(Instant::now()).await?;
         self.outcome.findings.sort();
         self.outcome.findings.dedup(); // seen on the way, and still there
         Ok(self.outcome)
@@ -106,6 +106,13 @@ impl<'a> Drive<'a> {
         let deadline = Instant::now() + STEP;
         match step {
             Step::Arm => return self.arm().await,
+            Step::Rest => {
+                let end = Instant::now() + REST;
+                while !self.deaths().await? && Instant::now() < end {
+                    sleep(PAUSE).await;
+                }
+                return Ok(());
+            }
             Step::Drain => {
                 self.world.ask_to_stop(Part::Spoke);
                 while self.world.pid(Part::Spoke).is_some() && !self.deaths().await? {
@@ -162,14 +169,11 @@ impl<'a> Drive<'a> {
                     .push(Finding::new(Fault::Untrue, None, what));
             }
             self.start(part).await?;
-            if part == Part::Spoke {
-                self.check().await?;
-            }
         }
         Ok(any)
     }
 
-    /// Starts a part as it is, and waits until the spoke is at rest.
+    /// Starts a part as it is, and waits until nothing is wrong any more.
     async fn start(&mut self, part: Part) -> Result<()> {
         let begun = Instant::now();
         self.world.run(part, None).await?;
@@ -191,6 +195,7 @@ impl<'a> Drive<'a> {
             }
             sleep(PAUSE).await;
         }
+        self.check(begun).await?;
         self.outcome.recovery = self.outcome.recovery.max(begun.elapsed());
         Ok(())
     }
@@ -202,10 +207,12 @@ impl<'a> Drive<'a> {
         }
     }
 
-    async fn check(&mut self) -> Result<()> {
+    /// What is still wrong when the promised time since `begun` is over.
+    async fn check(&mut self, begun: Instant) -> Result<()> {
+        let patience = PROMISED.saturating_sub(begun.elapsed());
         let promises = || self.world.witness.promises();
         let mut check = self.world.checker()?;
-        let found = check.lasting(promises, PATIENCE).await?;
+        let found = check.lasting(promises, patience).await?;
         self.outcome.findings.extend(found);
         Ok(())
     }
@@ -249,7 +256,7 @@ impl<'a> Drive<'a> {
                 let told = self.told(plan).await?;
                 told.is_over().then_some(()).ok_or(Again::NotYet)
             }
-            Step::Arm | Step::Drain => Ok(()),
+            Step::Arm | Step::Drain | Step::Rest => Ok(()),
         }
     }
 

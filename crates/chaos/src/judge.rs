@@ -28,6 +28,7 @@ pub fn judge(things: &[Thing], told: &[Told]) -> Vec<Finding> {
     findings.extend(doubles(things));
     for told in told.values() {
         findings.extend(running_without_a_process(told, things));
+        findings.extend(kept_nowhere(told, things));
         if told.is_final() && !told.is_clean {
             let what = format!("ended, but not clean: {}", told.failed.join("; "));
             findings.push(Finding::new(Fault::Unsettled, Some(&told.agent), what));
@@ -69,6 +70,7 @@ fn thing_alone(thing: &Thing, told: &BTreeMap<&str, &Told>, all: &[Thing]) -> Op
                 Finding::new(Fault::Untrue, agent, what)
             })
         }
+        Kind::Quarantine | Kind::Pin if said.is_some_and(|said| said.is_quarantined) => None,
         Kind::Output if life == Life::Over => None, // kept until retention ends
         Kind::Container
         | Kind::Supervisor
@@ -78,6 +80,7 @@ fn thing_alone(thing: &Thing, told: &BTreeMap<&str, &Told>, all: &[Thing]) -> Op
         | Kind::Worktree
         | Kind::RunFolder
         | Kind::Output
+        | Kind::Quarantine
         | Kind::Trash
         | Kind::Pin
         | Kind::Key
@@ -124,6 +127,13 @@ fn running_without_a_process(told: &Told, things: &[Thing]) -> Option<Finding> {
         let what = "said to be running, but no process of it lives";
         Finding::new(Fault::Untrue, Some(&told.agent), what)
     })
+}
+
+fn kept_nowhere(told: &Told, things: &[Thing]) -> Option<Finding> {
+    let is_it = |of: &Thing| of.kind == Kind::Quarantine && of.agent.as_ref() == Some(&told.agent);
+    let what = "said to be in quarantine, and is not";
+    let is_lost = told.is_quarantined && !things.iter().any(is_it);
+    is_lost.then(|| Finding::new(Fault::Lost, Some(&told.agent), what))
 }
 
 /// A state's word, as events and Valkey have it.

@@ -7,12 +7,15 @@
 //! says how it is run.
 
 pub mod check;
+pub mod client;
 pub mod console;
 pub mod dice;
 pub mod drive;
 pub mod failpoints;
 pub mod finding;
+pub mod history;
 pub mod judge;
+pub mod kill;
 pub mod plan;
 pub mod scenario;
 pub mod seen;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use chaos::check::Check;
 use chaos::console::{note, print};
 use chaos::failpoints::{self, points};
+use chaos::kill::Load;
 use chaos::seen::{Engine, Place};
 use chaos::told::at_socket;
 use chaos::work::{Promise, Scope};
@@ -27,6 +28,8 @@ enum Command {
     Check(CheckArgs),
     /// Crash at every failpoint of the tree, and check what is left
     Failpoints(FailpointArgs),
+    /// Kill anybody at any moment under load, and check what is left
+    Kill(KillArgs),
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +81,22 @@ struct FailpointArgs {
     table: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct KillArgs {
+    /// How often somebody is killed
+    #[arg(long, default_value_t = 8)]
+    rounds: u32,
+    /// What chance is thrown from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Agents of one round
+    #[arg(long, default_value_t = 6)]
+    agents: u64,
+    /// Leave out what needs a container engine
+    #[arg(long)]
+    no_docker: bool,
+}
+
 fn main() -> ExitCode {
     // Before anything that starts threads: a supervisor must be alone in its process.
     let part = orchestrator::supervise::play_a_part().or_else(world::play);
@@ -100,6 +119,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Check(args) => runtime.block_on(check(args)),
         Command::Failpoints(args) => runtime.block_on(crash(args)),
+        Command::Kill(args) => runtime.block_on(kill(&args)),
     }
 }
 
@@ -166,6 +186,16 @@ async fn crash(args: FailpointArgs) -> Result<ExitCode> {
         std::fs::write(file, table.markdown())?;
     }
     verdict(&table.failures())
+}
+
+async fn kill(args: &KillArgs) -> Result<ExitCode> {
+    let load = Load {
+        seed: args.seed,
+        docker: !args.no_docker,
+        agents: args.agents,
+    };
+    let findings = chaos::kill::run(&std::env::current_exe()?, load, args.rounds).await?;
+    verdict(&findings.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 fn verdict(failures: &[String]) -> Result<ExitCode> {

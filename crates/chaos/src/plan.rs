@@ -4,6 +4,10 @@ use crate::world::World;
 use mosaic_common::proto::agent::v1::{AgentSpec, KillRequest, SpawnRequest};
 use mosaic_common::{AgentId, CommandId};
 
+/// Mebibytes that are rescued of an agent, and that one leaves for whom it is too much.
+pub(crate) const MOST: u32 = 4;
+const LARGE: u32 = MOST + 4;
+
 /// What an agent does after it has written a file and made a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -13,6 +17,8 @@ pub enum Ending {
     Badly,
     /// It stays until it is killed.
     Never,
+    /// It leaves more than is rescued, and ends well.
+    TooMuch,
 }
 
 /// An agent, and the command that asks for it.
@@ -103,7 +109,7 @@ impl Plan {
         let (id, pipe) = (&self.agent, world.witness.pipe().display());
         let mut script =
             format!("tell() {{ echo \"$*\" > '{pipe}'; }}\ntell begun {id} $$\necho begun\n");
-        if !self.repository.is_empty() {
+        if !self.repository.is_empty() && self.ending != Ending::TooMuch {
             script += &format!(
                 "echo {id} > work.txt && tell file {id} work.txt {id}\n\
                  git add work.txt && git -c user.name=a -c user.email=a@a.invalid commit -q -m work \
@@ -114,6 +120,9 @@ impl Plan {
         script += &match self.ending {
             Ending::Well => format!("tell done {id}\nexit 0\n"),
             Ending::Badly => "exit 3\n".to_owned(),
+            Ending::TooMuch => format!(
+                "dd if=/dev/urandom of=big bs=1M count={LARGE} 2>&-\ntell done {id}\nexit 0\n"
+            ),
             Ending::Never => "exec sleep 600\n".to_owned(),
         };
         script

@@ -21,6 +21,8 @@ pub enum Step {
     KillAll(String),
     /// Take the latch back. The command's id.
     Release(String),
+    /// Let what begins with a start come to its end.
+    Rest,
     /// Ask the spoke to stop, and start it again.
     Drain,
 }
@@ -40,6 +42,10 @@ pub enum Scenario {
     Plain,
     /// The first agent of a repository.
     Fresh,
+    /// An agent leaves more than can be rescued.
+    Quarantine,
+    /// What such an agent left has been kept long enough.
+    Expire,
     /// The spoke is asked to stop while agents run.
     Drain,
     /// Agents in containers, with a network and without one.
@@ -57,7 +63,8 @@ impl Scenario {
             "docker" => vec![Self::Docker, Self::DockerRecover],
             "kill" => vec![Self::KillAll, Self::Bar],
             "cache" | "results" => vec![Self::Fresh, Self::Mixed],
-            "reconcile" | "recover" | "trash" | "quarantine" => vec![Self::Recover, Self::Mixed],
+            "quarantine" => vec![Self::Quarantine, Self::Expire],
+            "reconcile" | "recover" | "trash" => vec![Self::Recover, Self::Mixed],
             _ => vec![Self::Mixed, Self::Recover],
         };
         let rest = [
@@ -67,6 +74,8 @@ impl Scenario {
             Self::Bar,
             Self::Plain,
             Self::Fresh,
+            Self::Quarantine,
+            Self::Expire,
             Self::Drain,
             Self::Docker,
             Self::DockerRecover,
@@ -140,6 +149,14 @@ impl Scenario {
             Self::Fresh => {
                 let well = well.on(world.fresh_repository());
                 vec![Arm, Spawn(well.clone()), Ended(well)]
+            }
+            Self::Quarantine => {
+                let much = Plan::new(Ending::TooMuch);
+                vec![Arm, Spawn(much.clone()), Ended(much)]
+            }
+            Self::Expire => {
+                let much = Plan::new(Ending::TooMuch);
+                vec![Spawn(much.clone()), Ended(much), Arm, Step::Rest]
             }
             Self::Drain => vec![
                 Arm,

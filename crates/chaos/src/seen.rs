@@ -10,6 +10,7 @@ mod processes;
 mod valkey;
 
 pub use git::{Rescued, rescued};
+pub use processes::processes_of;
 
 use anyhow::{Context, Result};
 use mosaic_common::AgentId;
@@ -73,6 +74,8 @@ pub enum Kind {
     RunFolder,
     /// A file of output.
     Output,
+    /// Work that could not be rescued, as its agent left it.
+    Quarantine,
     /// Something on its way to be deleted.
     Trash,
     /// A folder that something is being built in.

@@ -21,6 +21,8 @@ pub struct Told {
     pub is_clean: bool,
     /// The commit that is said to hold its work, if one is said to.
     pub rescue: Option<String>,
+    /// Whether its work could not be rescued and is kept as it was left.
+    pub is_quarantined: bool,
     /// The steps that failed, and why.
     pub failed: Vec<String>,
 }
@@ -60,12 +62,14 @@ impl Told {
             rescue: report
                 .map(|report| report.rescue_commit.clone())
                 .filter(|commit| !commit.is_empty()),
+            is_quarantined: report.is_some_and(|report| report.quarantine.is_some()),
             failed,
         }
     }
 }
 
 fn failed(report: &CleanupReport) -> Vec<String> {
+    let kept = report.quarantine.is_some(); // then its rescue is over, though it failed
     let steps: [(&str, Option<&CleanupStep>); 4] = [
         ("sandbox", report.sandbox.as_ref()),
         ("rescue", report.rescue.as_ref()),
@@ -79,6 +83,7 @@ fn failed(report: &CleanupReport) -> Vec<String> {
     };
     let failed = steps
         .into_iter()
+        .filter(|(name, _)| !(kept && *name == "rescue"))
         .filter_map(|(name, step)| Some(format!("{name}: {}", told(step)?)));
     failed.collect()
 }

@@ -25,9 +25,6 @@ use tonic::service::{Interceptor, interceptor::InterceptedService};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-/// The spoke's id.
-pub(crate) const SPOKE: &str = "spoke-chaos";
-
 /// A client of the hub, with its token.
 pub type HubClient = AgentServiceClient<InterceptedService<Channel, Bearer>>;
 

@@ -19,6 +19,7 @@ fn told(state: AgentState) -> Told {
         sandbox: "bubblewrap".to_owned(),
         is_clean: is_final,
         rescue: None,
+        is_quarantined: false,
         failed: Vec::new(),
     }
 }
@@ -63,6 +64,19 @@ fn output_stays_as_long_as_its_agent_is_known() {
     let output = [Thing::of(Kind::Output, AGENT, "output")];
     assert_eq!(faults(&output, &[told(AgentState::Completed)]), []);
     assert_eq!(faults(&output, &[]), [Fault::Leak]);
+}
+
+#[test]
+fn what_is_in_quarantine_stays_as_long_as_that_is_told() {
+    let kept = [
+        Thing::of(Kind::Quarantine, AGENT, "quarantine"),
+        Thing::of(Kind::Pin, AGENT, "pin"),
+    ];
+    let mut agent = told(AgentState::Failed);
+    assert_eq!(faults(&kept, &[agent.clone()]), [Fault::Leak, Fault::Leak]);
+    agent.is_quarantined = true;
+    assert_eq!(faults(&kept, &[agent.clone()]), []);
+    assert_eq!(faults(&[], &[agent]), [Fault::Lost]);
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// Folders whose entries are an agent's each, and what an entry is.
-const FOLDERS: [(&str, Kind); 4] = [
+const FOLDERS: [(&str, Kind); 5] = [
     ("agents", Kind::Worktree),
     ("run", Kind::RunFolder),
     ("output", Kind::Output),
+    ("quarantine", Kind::Quarantine),
     ("trash", Kind::Trash),
 ];
 

@@ -70,3 +70,11 @@ fn agent_of(process: &Path) -> Option<String> {
     let value = entries.find_map(|entry| entry.strip_prefix(b"MOSAIC_AGENT_ID="))?;
     agent_in(&String::from_utf8_lossy(value))
 }
+
+/// How many processes of an agent there are.
+#[must_use]
+pub fn processes_of(agent: &str) -> usize {
+    let listed = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let theirs = listed.filter(|entry| agent_of(&entry.path()).as_deref() == Some(agent));
+    theirs.count()
+}

@@ -1,6 +1,7 @@
 //! Keys, connections and configurations of a world: the product's defaults, but for what is said here.
 
-use super::{Addresses, SPOKE};
+use super::Addresses;
+use crate::plan::MOST;
 use anyhow::{Context, Result, ensure};
 use federation_gateway::tokens::{Role, Tokens};
 use mosaic_common::Alias;
@@ -38,7 +39,7 @@ pub(super) struct Spoke<'a> {
 pub(super) async fn prepare(folder: &Path, site: &str, addresses: Addresses) -> Result<String> {
     let (hub_data, spoke_data) = (folder.join("hub"), folder.join("spoke"));
     let hub = Identity::generate(&hub_data.join("identity"), HUB.parse()?)?.public();
-    let spoke = Identity::generate(&spoke_data.join("identity"), SPOKE.parse()?)?.public();
+    let spoke = Identity::generate(&spoke_data.join("identity"), spoke_id(site).parse()?)?.public();
     pass_through(&spoke_data)?;
     let keys = format!(
         "hub = \"{HUB}\"\nsigning_key = \"{}\"\ntls_key = \"{}\"\n",
@@ -47,8 +48,11 @@ pub(super) async fn prepare(folder: &Path, site: &str, addresses: Addresses) -> 
     fs::write(folder.join("hub.keys"), keys)?;
     let connection = format!(
         "[[connection]]\nid = \"chaos\"\nepoch = 1\nstate = \"active\"\nsite = \"{site}\"\n\
-         spoke = \"{SPOKE}\"\naddress = \"{}\"\nsigning_key = \"{}\"\ntls_key = \"{}\"\n",
-        addresses.spoke, spoke.signing_key, spoke.tls_key
+         spoke = \"{}\"\naddress = \"{}\"\nsigning_key = \"{}\"\ntls_key = \"{}\"\n",
+        spoke_id(site),
+        addresses.spoke,
+        spoke.signing_key,
+        spoke.tls_key
     );
     fs::write(hub_data.join("connections.toml"), connection)?;
     let text = format!("data = {hub_data:?}\nlisten = \"{}\"\n", addresses.hub);
@@ -72,8 +76,12 @@ pub(super) fn write_spoke(of: &Spoke<'_>) -> Result<()> {
         "name = \"{}\"\ndata = {data:?}\nlisten = \"{}\"\nsandboxes = [{sandboxes}]\n\
          default_profile = \"alone\"\n[capacity]\nrunning = {AGENTS}\n\
          [times]\nstop_grace_seconds = 1\n[uids]\nfirst = {first}\ncount = {count}\n\
+         [retention]\nquarantine_days = 0\n[rescue]\nbytes = {}\n\
          [docker]\nenabled = {}\nimage = \"{IMAGE}\"\n",
-        of.site, of.addresses.spoke, of.docker
+        of.site,
+        of.addresses.spoke,
+        u64::from(MOST) * 1024 * 1024,
+        of.docker
     );
     for (profile, network) in [("alone", "none"), ("online", "host")] {
         writeln!(
@@ -101,6 +109,11 @@ pub(super) fn write_spoke(of: &Spoke<'_>) -> Result<()> {
         names.join(", ")
     );
     fs::write(data.join("connections.toml"), connection).context("the connection")
+}
+
+/// The spoke's id: one of its own, since containers and networks of one engine bear it.
+fn spoke_id(site: &str) -> String {
+    format!("spoke-{site}")
 }
 
 /// An address on this machine that nobody listens on.

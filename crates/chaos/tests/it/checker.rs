@@ -198,6 +198,7 @@ async fn a_leaked_container_and_network_are_found() {
         "--label",
         &agent,
         "mosaic-test",
+        "true",
     ]);
     assert_finds(&world, Fault::Leak, Some(&plan.agent), "Container").await;
     docker(&["rm", &name]);
