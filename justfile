@@ -80,7 +80,14 @@ proto:
     buf lint
     scripts/proto-breaking
 
-# Who may use whom, and where each outside library is imported; and whether the check still bites.
+# Who may use whom, where each outside library is imported, and whether a side effect lacks a
+# failpoint; and whether the checks still bite.
 invariants:
     scripts/invariants
     scripts/invariants-test
+    scripts/failpoints --check
+    scripts/failpoints-test
+
+# Writes docs/failpoints.md, the table of failpoints.
+failpoints:
+    scripts/failpoints

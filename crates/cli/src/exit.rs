@@ -82,6 +82,7 @@ impl Exit {
             | R::SpokeDraining
             | R::QueueFull
             | R::Overloaded
+            | R::DiskFull
             | R::TimedOut
             | R::SiteUnreachable
             | R::StoreUnavailable => Self::Unavailable,

@@ -34,6 +34,7 @@ pub(crate) const fn of_reason(reason: Reason) -> Option<&'static str> {
         R::RateLimited | R::QueueFull | R::Overloaded | R::TimedOut | R::SpokeDraining => {
             Some("try again later")
         }
+        R::DiskFull => Some("the spoke's operator can make room; agents that end make some, too"),
         R::ReceiptInvalid | R::StoreUnavailable | R::Internal => {
             Some("the log of the hub and the spoke says more")
         }

@@ -137,6 +137,9 @@ fn limits(spec: &SpecView) -> String {
         limits
             .idle_seconds
             .map(|s| format!("{} idle", show_span(s))),
+        limits
+            .disk_bytes
+            .map(|bytes| format!("{} on the disk", show_size(bytes))),
     ];
     listed(parts.into_iter().flatten())
 }

@@ -89,6 +89,8 @@ reasons! {
     SpawnsLatched = "SPAWNS_LATCHED", FailedPrecondition;
     /// As many agents wait as may wait.
     QueueFull = "QUEUE_FULL", ResourceExhausted;
+    /// The spoke's disk has less room left than it keeps free.
+    DiskFull = "DISK_FULL", ResourceExhausted;
     /// More requests at once than are served.
     Overloaded = "OVERLOADED", ResourceExhausted;
     /// The request took longer than is allowed.

@@ -95,6 +95,9 @@ impl Testimony for pb::ListResponse {
 impl Testimony for pb::KillAllResponse {
     fn attribute(&mut self, about: &About) -> Result<(), Refusal> {
         self.unreachable.clear();
+        if !self.latched_in_memory.is_empty() {
+            self.latched_in_memory = vec![about.site.to_string()];
+        }
         self.results.iter_mut().try_for_each(|result| {
             result.site = about.site.to_string();
             about.check(&result.agent_id)

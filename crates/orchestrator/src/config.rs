@@ -7,7 +7,7 @@ mod parts;
 pub use flags::Flags;
 use mosaic_common::place;
 pub use mosaic_common::process::Log;
-pub use parts::{Capacity, Docker, Retention, Times, Uids, Valkey};
+pub use parts::{Capacity, Disk, Docker, Retention, Times, Uids, Valkey};
 
 use crate::profile::Profile;
 use crate::worktrees::{Most, Repository};
@@ -58,6 +58,9 @@ pub struct Config {
     /// How much is rescued of one agent; what left more goes to quarantine.
     #[serde(default)]
     pub rescue: Most,
+    /// How much of the disk is used.
+    #[serde(default)]
+    pub disk: Disk,
     /// Where live agents and events are copied to. Absent: nowhere.
     pub valkey: Option<Valkey>,
     /// The uids that agents of a root spoke get.
@@ -110,8 +113,14 @@ fn default_limits() -> Limits {
         pids: Some(512),
         wall_clock_seconds: Some(3600),
         idle_seconds: Some(900),
+        disk_bytes: Some(DISK),
     }
 }
+
+/// Bytes of the disk for an agent where nobody says otherwise: a large repository with what is built
+/// from it. Unlike the other limits it holds also where `[limits]` leaves it out, since one agent
+/// without it takes the room of all.
+const DISK: u64 = 10 << 30;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -149,10 +158,11 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with its place.
     pub fn parse(text: &str, path: PathBuf) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
+        let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.clone(),
             problem: place::of_offset(text, error.span().map(|span| span.start)) + error.message(),
         })?;
+        config.limits.disk_bytes.get_or_insert(DISK);
         match config.check() {
             // Said of the file alone, so that is where it is.
             Err(ConfigError::Value { field, problem }) => {
@@ -204,6 +214,9 @@ impl Config {
         }
         if self.docker.image.is_empty() {
             return value("docker.image".into(), "must name an image".into());
+        }
+        if self.limits.disk_bytes == Some(0) || self.max_limits.disk_bytes == Some(0) {
+            return value("limits.disk_bytes".into(), "must be at least 1".into());
         }
         if self.capacity.running == 0 {
             return value("capacity.running".into(), "must be at least 1".into());

@@ -4,16 +4,18 @@
 //! agent's uid. It never reads what an agent wrote, and never follows a link. All calls block.
 
 use mosaic_common::AgentId;
-use mosaic_common::failpoint;
 use rustix::process::geteuid;
 use std::{
     fs, io,
     ops::Range,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
+mod claim;
+mod quarantine;
+mod retired;
 mod trash;
 
 /// Uids for agents of a spoke that is root, when its configuration names none.
@@ -21,9 +23,6 @@ mod trash;
 /// Above what distributions give to people and services (to 65,533) and to user namespaces'
 /// first range on most machines (from 100,000, 65,536 long).
 pub const OWNERS: Range<u32> = 200_000..265_536;
-
-/// How the names of trash that an earlier life left begin.
-const RETIRED: &str = "trash.";
 
 /// The paths of one spoke. Clones share the lock that keeps two agents from getting one uid.
 #[derive(Debug, Clone)]
@@ -191,104 +190,12 @@ impl Folders {
         self.output_root().join(agent.as_str())
     }
 
-    /// Ensures the agent's folder, with `worktree` and `home`, owned by a uid no other agent has.
-    ///
-    /// # Errors
-    /// The step that failed. Half a folder is never seen: it is built aside and moved in.
-    pub fn claim(&self, agent: &AgentId) -> Result<AgentFolder, Error> {
-        let _one_at_a_time = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.agent(agent);
-        match fs::symlink_metadata(&path) {
-            Ok(found) => return Ok(self.folder(path, found.uid())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("look at", &path)(error)),
-        }
-        let owner = self.free_owner(agent)?;
-        let aside = self.trash().join(format!("{agent}.new"));
-        trash::delete(&self.trash(), &format!("{agent}.new"))?;
-        for part in [&aside, &aside.join("worktree"), &aside.join("home")] {
-            let made = fs::DirBuilder::new().mode(0o700).create(part);
-            made.map_err(failed("create", part))?;
-            failpoint!("folder.drafted");
-            if let Some(uid) = owner {
-                lchown(part, Some(uid), Some(uid)).map_err(failed("change the owner of", part))?;
-            }
-        }
-        failpoint!("folder.given");
-        fs::rename(&aside, &path).map_err(failed("move", &aside))?;
-        Ok(self.folder(path, owner.unwrap_or_default()))
-    }
-
     /// Removes the agent's folder: first out of sight, then from the disk. Succeeds if there is none.
     ///
     /// # Errors
     /// The step that failed; it may be called again, and then ends what it began.
     pub fn discard(&self, agent: &AgentId) -> Result<(), Error> {
         trash::discard(&self.agents_root(), &self.trash(), agent.as_str())
-    }
-
-    /// Moves the agent's folder to the quarantine, and says where it is. Succeeds if it is there.
-    ///
-    /// # Errors
-    /// If neither is there, too.
-    pub fn set_aside(&self, agent: &AgentId) -> Result<PathBuf, Error> {
-        let (from, to) = (self.agent(agent), self.quarantine().join(agent.as_str()));
-        if !self.is_aside(agent) {
-            fs::rename(&from, &to).map_err(failed("move to the quarantine", &from))?;
-        }
-        Ok(to)
-    }
-
-    /// Whether something of the agent is in the quarantine.
-    #[must_use]
-    pub fn is_aside(&self, agent: &AgentId) -> bool {
-        self.quarantine()
-            .join(agent.as_str())
-            .symlink_metadata()
-            .is_ok()
-    }
-
-    /// Deletes what is in the quarantine of the agent. Succeeds if there is nothing.
-    ///
-    /// # Errors
-    /// The step that failed; it may be called again.
-    pub fn discard_aside(&self, agent: &AgentId) -> Result<(), Error> {
-        trash::discard(&self.quarantine(), &self.trash(), agent.as_str())
-    }
-
-    /// Puts what a crash left half deleted or half built out of the way. Only call it before
-    /// anything else is done in these folders; [`empty_retired`](Self::empty_retired) deletes it.
-    ///
-    /// # Errors
-    /// The step that failed.
-    pub fn retire_trash(&self) -> Result<(), Error> {
-        let trash = self.trash();
-        let mut entries = fs::read_dir(&trash).map_err(failed("list", &trash))?;
-        if entries.next().is_none() {
-            return Ok(());
-        }
-        let free = (0_u32..).map(|number| self.data.join(format!("{RETIRED}{number}")));
-        let free = free.into_iter().find(|path| !path.exists());
-        let to = free.unwrap_or_else(|| self.data.join(RETIRED)); // a number is always free
-        fs::rename(&trash, to).map_err(failed("put away", &trash))?;
-        self.create()
-    }
-
-    /// Deletes what [`retire_trash`](Self::retire_trash) put out of the way, in this life or
-    /// another. May take its time.
-    ///
-    /// # Errors
-    /// The step that failed.
-    pub fn empty_retired(&self) -> Result<(), Error> {
-        for entry in fs::read_dir(&self.data).map_err(failed("list", &self.data))? {
-            let entry = entry.map_err(failed("list", &self.data))?;
-            if entry.file_name().to_string_lossy().starts_with(RETIRED) {
-                let path = entry.path();
-                trash::delete(&path, "")?;
-                fs::remove_dir(&path).map_err(failed("remove", &path))?;
-            }
-        }
-        Ok(())
     }
 
     /// Every agent that has a folder. Names that are no agent's are left out.
@@ -307,27 +214,6 @@ impl Folders {
             path,
         }
     }
-
-    /// The first uid from the id's hash on that owns no agent's folder.
-    fn free_owner(&self, agent: &AgentId) -> Result<Option<u32>, Error> {
-        let Some(range) = &self.owners else {
-            return Ok(None);
-        };
-        let root = self.agents_root();
-        let mut used = std::collections::HashSet::new();
-        for entry in fs::read_dir(&root).map_err(failed("list", &root))? {
-            let entry = entry.map_err(failed("list", &root))?;
-            match fs::symlink_metadata(entry.path()) {
-                Ok(found) => drop(used.insert(found.uid())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("look at", &entry.path())(error)),
-            }
-        }
-        let first = hash(agent) % u32::try_from(range.len().max(1)).unwrap_or(u32::MAX);
-        let probes = (range.start + first..range.end).chain(range.start..range.start + first);
-        let free = probes.into_iter().find(|uid| !used.contains(uid));
-        free.map(Some).ok_or(Error::NoOwner(range.len()))
-    }
 }
 
 /// Every entry of a folder that is named as an agent is.
@@ -344,13 +230,6 @@ pub(crate) fn list(root: &Path) -> Result<Vec<AgentId>, Error> {
     }
     agents.sort();
     Ok(agents)
-}
-
-/// FNV-1a: it only spreads agents over the range, so that most are found at the first probe.
-fn hash(agent: &AgentId) -> u32 {
-    agent.as_str().bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
 }
 
 /// Names the step that failed.

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// come on top. The kill itself goes on either way.
 const BUDGET: Duration = Duration::from_secs(30);
 
+/// When a latch that could not be stored is tried again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
 /// The row of the closed latches.
 const LATCHES: &str = "latches";
 
@@ -92,29 +95,63 @@ pub async fn kill(
     }
 }
 
-/// Latches, then kills every agent of the caller: of the whole spoke for the local operator.
-///
-/// # Errors
-/// If the latch could not be made durable; it holds in this life of the spoke all the same.
-pub async fn kill_all(agents: &Agents, order: &Order) -> Result<Vec<(AgentId, Killed)>, Refusal> {
-    let stored = store(agents, &agents.gate().latch(latch_of(order))).await;
+/// What a kill-all did.
+#[derive(Debug)]
+pub struct KilledAll {
+    /// Every agent that was alive.
+    pub agents: Vec<(AgentId, Killed)>,
+    /// How well the latch holds.
+    pub latch: Latched,
+}
+
+/// How well a latch holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latched {
+    /// Until it is released.
+    Durably,
+    /// Until it is released, or the spoke restarts: the store cannot be used. It is tried again.
+    InMemory,
+}
+
+/// Latches, then kills every agent of the caller: of the whole spoke for the local operator. All
+/// at once, so that one that does not die keeps no other alive; and whatever the store says.
+pub async fn kill_all(agents: &Agents, order: &Order) -> KilledAll {
+    let latches = agents.gate().latch(latch_of(order));
+    let latch = match store(agents, &latches).await {
+        Ok(()) => Latched::Durably,
+        Err(_) => {
+            tokio::spawn(store_later(agents.clone()));
+            Latched::InMemory
+        }
+    };
     failpoint!("kill.latched");
-    let theirs =
+    let is_theirs =
         |record: &AgentRecord| order.connection.is_none() || record.connection == order.connection;
-    let ids: Vec<AgentId> = agents
-        .alive()
-        .iter()
-        .filter(|record| theirs(record))
-        .map(|r| r.id().clone())
-        .collect();
-    let kills = ids.into_iter().map(|id| async move {
-        let killed = kill(agents, &id, order, Duration::ZERO).await;
-        killed.map(|killed| (id, killed))
+    let theirs = agents.alive().into_iter().filter(is_theirs);
+    let kills = theirs.map(|record| async move {
+        let id = record.id().clone();
+        match kill(agents, &id, order, Duration::ZERO).await {
+            Ok(killed) => (id, killed),
+            Err(why) => (id, Killed::NotProved(Box::new(record), why.message)),
+        }
     });
     let killed = futures_util::future::join_all(kills).await;
     failpoint!("kill.all_dead");
-    stored?;
-    killed.into_iter().collect()
+    KilledAll {
+        agents: killed,
+        latch,
+    }
+}
+
+/// Stores what is latched as soon as that can be done.
+async fn store_later(agents: Agents) {
+    loop {
+        tokio::time::sleep(STORE_RETRY).await;
+        // Read anew each time: what was released meanwhile must not come back.
+        if store(&agents, &agents.gate().latches()).await.is_ok() {
+            return;
+        }
+    }
 }
 
 /// Takes back the caller's latch; the local operator's release takes back every one. Returns

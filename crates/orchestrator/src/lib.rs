@@ -7,6 +7,7 @@ mod adapters;
 pub mod cleanup;
 pub mod config;
 pub mod cut_off;
+pub mod disk;
 pub mod folders;
 pub mod grpc;
 pub mod journal;
@@ -26,6 +27,7 @@ mod serve;
 pub mod spawner;
 mod spoke;
 mod turns;
+mod upkeep;
 pub mod worktrees;
 
 pub use adapters::{bubblewrap_works, docker_works};

@@ -14,6 +14,7 @@ mod driver;
 mod follow;
 mod gate;
 pub mod policy;
+mod room;
 mod witness;
 
 pub use agents::{Agents, Ended};

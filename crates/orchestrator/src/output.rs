@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, time::Duration};
 
 mod lines;
+mod trim;
 mod writer;
 
 pub use lines::{Lines, More, Piece};
+pub(crate) use trim::trim;
 pub(crate) use writer::{Kept, Writer};
 
 /// The first bytes of a file; the last one is the version.

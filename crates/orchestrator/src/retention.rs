@@ -17,10 +17,14 @@ use tracing::warn;
 /// How often: an hour more of a record harms nobody, and a look costs a few reads.
 const EVERY: Duration = Duration::from_secs(3600);
 
+/// How far above its bound the event log may be: a tenth. Then it is shortened at once, however
+/// fast events come.
+const SLACK: u64 = 10;
+
 /// Rows read at once.
 const PAGE: usize = 500;
 
-/// Forgets, now and every hour, for ever.
+/// Forgets, now, every hour, and when many events have come, for ever.
 pub(crate) async fn keep(agents: Agents, records: Records, ledger: Arc<Ledger>, policy: Retention) {
     let journal = &agents.deps().journal;
     loop {
@@ -38,7 +42,12 @@ pub(crate) async fn keep(agents: Agents, records: Records, ledger: Arc<Ledger>, 
         if let Err(error) = forgotten.await {
             drop(unavailable(&error)); // logged; tried again at the next turn
         }
-        tokio::time::sleep(EVERY).await;
+        let mut head = journal.head();
+        let enough = head.borrow().saturating_add(policy.events / SLACK + 1);
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            Ok(_) = head.wait_for(|head| *head >= enough) => {}
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A running spoke: everything wired, every door open; and its orderly end.
 
 use crate::config::{Config, Retention};
+use crate::disk::Room;
 use crate::folders::{self, Folders};
 use crate::grpc::{HubCommands, LocalAgents, LocalOperator, Requests};
 use crate::journal::Journal;
@@ -11,8 +12,7 @@ use crate::local_audit::LocalAudit;
 use crate::sandboxes::Sandboxes;
 use crate::spawner::Spawner;
 use crate::worktrees::{self, Worktrees};
-use crate::{adapters, serve};
-use crate::{cut_off, reconcile, retention};
+use crate::{adapters, cut_off, reconcile, retention, serve, upkeep};
 use jiff::SignedDuration;
 use mosaic_common::{Clock, SystemClock, in_full};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, HubPeer};
@@ -106,13 +106,17 @@ impl Spoke {
         let agents = agents(&config, &folders, sandboxes, worktrees, (&store, &clock))
             .await
             .map_err(StartError::Store)?;
+        let old = folders.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = folders.empty_retired() {
+            if let Err(error) = old.empty_retired() {
                 tracing::warn!(error = %in_full(&error), "old trash could not be deleted");
             }
         });
         let taken = agents.resume().await.map_err(StartError::Store)?;
-        let spoke = Self::serve(config, identity, agents, listener, (store, clock, ledger));
+        let upkeep = upkeep::keep(agents.clone(), folders, config.disk);
+        let mut spoke = Self::serve(config, identity, agents, listener, (store, clock, ledger));
+        let upkeep = tokio::spawn(until(spoke.stop.clone(), upkeep));
+        spoke.serving.push(upkeep);
         tracing::info!(site = %spoke.config.name, listen = ?spoke.listen, taken, "spoke serves");
         Ok(spoke)
     }
@@ -301,7 +305,8 @@ async fn agents(
         stop_grace,
         quarantine: SignedDuration::from_hours(24 * i64::from(quarantine_days)),
     };
-    let gate = Gate::new(config.capacity.running + config.capacity.queued, latches);
+    let gate = Gate::new(config.capacity.running + config.capacity.queued, latches)
+        .with_disk(Room::new(folders.data(), config.disk.free_bytes));
     Ok(Agents::new(deps, gate, config.capacity.running))
 }
 

@@ -2,20 +2,24 @@
 
 use mosaic_common::agent::BaseRef;
 use mosaic_common::{AgentId, Alias};
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 
 mod cache;
 mod checkout;
+mod collect;
 mod fetch;
 mod flight;
 mod git;
 mod handle;
+mod job;
 mod leftovers;
+mod maintain;
 mod report;
 mod repository;
 mod rescue;
 mod results;
+mod usage;
 
 pub use git::GitWorktrees;
 pub use repository::{Ignored, InvalidRepository, Repository, Source};
@@ -65,6 +69,22 @@ pub trait Worktrees: fmt::Debug + Send + Sync {
     /// # Errors
     /// If they cannot be read.
     async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error>;
+
+    /// Bytes of the disk that the agent's folder uses, counted until they are more than `enough`;
+    /// 0 if there is none. The agent may run meanwhile. One count at a time.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    async fn used(&self, agent: &AgentId, enough: u64) -> Result<u64, Error>;
+
+    /// Puts together what many fetches have left in the repositories' caches, and lets go of those
+    /// that nobody uses, the longest unused first, until all are at most `most` bytes together.
+    /// Rescued work stays whole. A spawn waits for a rename at most. What could not be done is
+    /// logged, and tried at the next call.
+    ///
+    /// # Errors
+    /// If it is not known what there is, or what nobody uses could not be deleted.
+    async fn collect(&self, most: u64) -> Result<Collected, Error>;
 
     /// Every agent that has a folder, or borrows from a repository.
     ///
@@ -123,6 +143,19 @@ pub struct Rescue {
     pub ignored_files: u64,
     /// Things left out because git cannot hold them: sockets, devices, nested repositories' gitdirs.
     pub skipped_files: u64,
+}
+
+/// What was done about the caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// Caches whose packs were put together.
+    pub consolidated: usize,
+    /// Caches that are gone.
+    pub evicted: usize,
+    /// Bytes of those that are left.
+    pub bytes: u64,
+    /// The longest time that a spawn could have had to wait for one of them to go.
+    pub longest_hold: Duration,
 }
 
 /// What is wanted besides summary and commits.

@@ -19,6 +19,7 @@ struct State {
     started: Vec<AgentId>,
     ensure_failures: VecDeque<Error>,
     remove_failures: VecDeque<Error>,
+    stuck: Option<AgentId>,
     list_broken: bool,
 }
 
@@ -51,6 +52,11 @@ impl FakeSandbox {
     /// Makes the next `remove` fail.
     pub fn fail_remove(&self, error: Error) {
         self.lock().remove_failures.push_back(error);
+    }
+
+    /// Makes every `remove` of an agent take for ever, as with an engine that does not answer.
+    pub fn never_remove(&self, agent: &AgentId) {
+        self.lock().stuck = Some(agent.clone());
     }
 
     /// Makes every `list` fail.
@@ -126,6 +132,10 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn remove(&self, agent: &AgentId, _grace: Duration) -> Result<Removed, Error> {
+        let is_stuck = self.lock().stuck.as_ref() == Some(agent);
+        if is_stuck {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.lock();
         if let Some(error) = state.remove_failures.pop_front() {
             return Err(error);

@@ -2,7 +2,7 @@
 
 use mosaic_common::{AgentId, Alias};
 use orchestrator::worktrees::{
-    Checkout, Detail, Error, Rescue, ResultItem, Summary, Worktree, Worktrees,
+    Checkout, Collected, Detail, Error, Rescue, ResultItem, Summary, Worktree, Worktrees,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -28,6 +28,7 @@ struct State {
     rescue_failures: VecDeque<Error>,
     remove_failures: VecDeque<Error>,
     slow: bool,
+    used: BTreeMap<AgentId, u64>,
 }
 
 impl Default for FakeWorktrees {
@@ -67,6 +68,11 @@ impl FakeWorktrees {
     /// Makes the next `remove` fail.
     pub fn fail_remove(&self, error: Error) {
         self.lock().remove_failures.push_back(error);
+    }
+
+    /// Makes an agent's folder use so many bytes from now on.
+    pub fn fill(&self, agent: &AgentId, bytes: u64) {
+        self.lock().used.insert(agent.clone(), bytes);
     }
 
     /// Whether an agent's work has been rescued.
@@ -190,6 +196,14 @@ impl Worktrees for FakeWorktrees {
 
     async fn origin(&self, agent: &AgentId) -> Result<Option<Alias>, Error> {
         Ok(self.lock().folders.get(agent).cloned().flatten())
+    }
+
+    async fn used(&self, agent: &AgentId, _enough: u64) -> Result<u64, Error> {
+        Ok(self.lock().used.get(agent).copied().unwrap_or_default())
+    }
+
+    async fn collect(&self, _most: u64) -> Result<Collected, Error> {
+        Ok(Collected::default())
     }
 
     async fn list(&self) -> Result<Vec<AgentId>, Error> {

@@ -83,6 +83,10 @@ fn print(context: &Context, view: &KillAllView) -> Result<(), Failure> {
         );
         context.console.line(Paint::Bad, &text)?;
     }
+    for site in &view.latched_in_memory {
+        let text = format!("{site} cannot use its store: should it restart now, it is not latched");
+        context.console.line(Paint::Bad, &text)?;
+    }
     context
         .console
         .note("new agents are refused until `mosaic release`");

@@ -61,6 +61,9 @@ pub(crate) struct SpawnArgs {
     /// Longest silence, such as 10m
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     idle: Option<Duration>,
+    /// Most of the disk, everything in its own folder, such as 10GiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    disk: Option<u64>,
     /// A label; may be given up to 16 times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
@@ -83,6 +86,7 @@ impl SpawnArgs {
             pids: self.pids.unwrap_or_default(),
             wall_clock: self.wall_clock.map(duration),
             idle: self.idle.map(duration),
+            disk_bytes: self.disk.unwrap_or_default(),
         };
         let spec = pb::AgentSpec {
             agent_id: text(self.id),

@@ -121,6 +121,7 @@ fn limits(wire: &pb::Limits) -> Limits {
         pids: (wire.pids > 0).then_some(wire.pids),
         wall_clock_seconds: seconds(wire.wall_clock.as_ref()),
         idle_seconds: seconds(wire.idle.as_ref()),
+        disk_bytes: (wire.disk_bytes > 0).then_some(wire.disk_bytes),
     }
 }
 

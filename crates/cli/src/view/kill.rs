@@ -24,6 +24,8 @@ pub(crate) struct KillAllView {
     pub results: Vec<KillAllRow>,
     /// Sites that did not answer; they may not be latched.
     pub unreachable: Vec<UnreachableView>,
+    /// Sites that refuse new agents now but could not store that.
+    pub latched_in_memory: Vec<String>,
 }
 
 /// What became of one of all agents.
@@ -94,6 +96,7 @@ impl From<pb::KillAllResponse> for KillAllView {
         Self {
             results: wire.results.into_iter().map(KillAllRow::from).collect(),
             unreachable: wire.unreachable.into_iter().map(Into::into).collect(),
+            latched_in_memory: wire.latched_in_memory,
         }
     }
 }
@@ -155,6 +158,7 @@ mod tests {
         let view = KillAllView::from(pb::KillAllResponse {
             results: vec![],
             unreachable: vec![silent],
+            latched_in_memory: vec![],
         });
         assert!(!view.is_proved());
     }

@@ -79,6 +79,7 @@ async fn kill_all_is_proved_only_if_every_agent_and_every_site_is() {
         script.kill_all.answer(Ok(pb::KillAllResponse {
             results,
             unreachable,
+            latched_in_memory: vec![],
         }));
         let run = home.run(&["kill-all"]).await;
         assert_eq!(run.code, code, "{run:?}");

@@ -53,6 +53,9 @@ pub struct Limits {
     /// Longest silence in seconds.
     #[serde(skip_serializing_if = "Option::is_none", alias = "idle_seconds")]
     pub idle_seconds: Option<u64>,
+    /// Bytes on the disk, everything in the agent's own folder.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "disk_bytes")]
+    pub disk_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -77,6 +80,7 @@ impl Limits {
             pids: self.pids.or(default.pids),
             wall_clock_seconds: self.wall_clock_seconds.or(default.wall_clock_seconds),
             idle_seconds: self.idle_seconds.or(default.idle_seconds),
+            disk_bytes: self.disk_bytes.or(default.disk_bytes),
         }
     }
 
@@ -95,6 +99,7 @@ impl Limits {
             pids: lower(self.pids, most.pids),
             wall_clock_seconds: lower(self.wall_clock_seconds, most.wall_clock_seconds),
             idle_seconds: lower(self.idle_seconds, most.idle_seconds),
+            disk_bytes: lower(self.disk_bytes, most.disk_bytes),
         }
     }
 }

@@ -100,6 +100,11 @@ pub enum Cause {
         /// Its limit in bytes.
         limit_bytes: u64,
     },
+    /// The spoke ended it because its folder used more of the disk than it may.
+    OutOfDisk {
+        /// Its limit in bytes.
+        limit_bytes: u64,
+    },
     /// A limit of time was reached.
     TimedOut {
         /// Which.
@@ -156,6 +161,7 @@ impl Cause {
             | Self::AgentFailed { .. }
             | Self::Signal { .. }
             | Self::OutOfMemory { .. }
+            | Self::OutOfDisk { .. }
             | Self::TimedOut { .. }
             | Self::SpawnFailed { .. }
             | Self::Lost { .. }
@@ -178,6 +184,9 @@ impl std::fmt::Display for Cause {
             Self::Signal { signal } => write!(out, "signal {signal}"),
             Self::OutOfMemory { limit_bytes } => {
                 write!(out, "out of memory at {} MiB", limit_bytes / (1024 * 1024))
+            }
+            Self::OutOfDisk { limit_bytes } => {
+                write!(out, "out of disk at {} MiB", limit_bytes / (1024 * 1024))
             }
             Self::TimedOut {
                 limit: TimeLimit::WallClock,

@@ -109,6 +109,7 @@ mod tests {
             Cause::Exit { code: 3 },
             Cause::Signal { signal: 11 },
             Cause::OutOfMemory { limit_bytes: 5 },
+            Cause::OutOfDisk { limit_bytes: 6 },
             Cause::TimedOut {
                 limit: TimeLimit::WallClock,
             },

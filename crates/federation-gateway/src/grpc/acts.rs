@@ -119,11 +119,15 @@ impl HubParts {
             extra: KILL_EXTRA,
         };
         let answers = self.to_all(named, order, &request).await?;
-        let results = answers.answered.into_iter();
-        Ok(pb::KillAllResponse {
-            results: results.flat_map(|(_, answer)| answer.results).collect(),
+        let mut told = pb::KillAllResponse {
             unreachable: answers.unreachable,
-        })
+            ..pb::KillAllResponse::default()
+        };
+        for (_, answer) in answers.answered {
+            told.results.extend(answer.results);
+            told.latched_in_memory.extend(answer.latched_in_memory);
+        }
+        Ok(told)
     }
 
     pub(super) async fn release(

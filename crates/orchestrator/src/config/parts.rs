@@ -87,6 +87,31 @@ impl Default for Retention {
     }
 }
 
+/// How much of the disk is used.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disk {
+    /// Bytes that stay free where the data folder is: below it, no agent starts. 0: never looked at.
+    pub free_bytes: u64,
+    /// Bytes of all repositories' caches together.
+    pub cache_bytes: u64,
+    /// Bytes of all ended agents' output together.
+    pub output_bytes: u64,
+}
+
+impl Default for Disk {
+    /// A free gigabyte is some minutes of everything else that a machine writes, and holds the
+    /// store's log many times over. Twenty of caches are some large repositories. Four of output
+    /// are 64 agents that wrote all that is kept of one.
+    fn default() -> Self {
+        Self {
+            free_bytes: 1 << 30,
+            cache_bytes: 20 << 30,
+            output_bytes: 4 << 30,
+        }
+    }
+}
+
 /// A range of uids that nobody else uses.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]

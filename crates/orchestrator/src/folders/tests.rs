@@ -1,6 +1,7 @@
 //! What holds of an agent's folder, on a real disk.
 
 use super::*;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::symlink;
 
 fn folders() -> (tempfile::TempDir, Folders) {

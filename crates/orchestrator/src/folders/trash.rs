@@ -3,7 +3,8 @@
 //! inside another is first moved up into the trash.
 
 use super::{Error, failed};
-use cap_std::{ambient_authority, fs::Dir};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, MetadataExt};
 use mosaic_common::failpoint;
 use rustix::io::Errno;
 use std::{
@@ -38,6 +39,15 @@ pub(super) fn discard(root: &Path, trash: &Path, name: &str) -> Result<(), Error
     delete(trash, name)
 }
 
+/// Moves the folder `name` of `root` into the trash, under a fresh name that begins with `prefix`.
+pub(super) fn put_away(root: &Path, name: &Path, trash: &Path, prefix: &str) -> Result<(), Error> {
+    let (from, into) = (open(root)?, open(trash)?);
+    let moved = move_up(&from, name, &into, prefix);
+    moved
+        .map(drop)
+        .map_err(failed("move to the trash", &root.join(name)))
+}
+
 /// Deletes everything in the trash whose name begins with `prefix`.
 pub(super) fn delete(trash: &Path, prefix: &str) -> Result<(), Error> {
     let root = open(trash)?;
@@ -66,16 +76,21 @@ pub(super) fn delete(trash: &Path, prefix: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Deletes the folder `name` of the trash; the folders in it move up, and are returned.
+/// Deletes the folder `name` of the trash; the folders in it move up, and are returned. What somebody
+/// has mounted in it is not the agent's, and is not touched.
 fn empty(root: &Dir, name: &Path, prefix: &str) -> io::Result<Vec<String>> {
     make_movable(root, name);
     let folder = root.open_dir(name)?;
+    let device = folder.dir_metadata()?.dev();
     let mut moved = Vec::new();
     for _ in 0..PASSES {
         for entry in folder.entries()? {
             let entry = entry?;
             let inner = Path::new(&entry.file_name()).to_owned();
             if entry.file_type()?.is_dir() {
+                if entry.metadata()?.dev() != device {
+                    return Err(io::Error::other("something is mounted in it"));
+                }
                 make_movable(&folder, &inner);
                 moved.push(move_up(&folder, &inner, root, prefix)?);
             } else {

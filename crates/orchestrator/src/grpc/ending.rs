@@ -2,7 +2,7 @@
 
 use super::requests::not_found;
 use super::{Caller, Requests};
-use crate::killswitch::{self, Killed, Order};
+use crate::killswitch::{self, Killed, Latched, Order};
 use mosaic_common::agent::AgentRecord;
 use mosaic_common::agent::wire::parse_agent_id;
 use mosaic_common::proto::agent::v1 as pb;
@@ -55,9 +55,9 @@ impl Requests {
     ) -> Result<pb::KillAllResponse, Refusal> {
         self.check_site(&request.site)?;
         let order = order(caller, command, &request.reason)?;
-        let killed = killswitch::kill_all(self.agents(), &order).await?;
+        let killed = killswitch::kill_all(self.agents(), &order).await;
         let site = self.agents().deps().journal.site();
-        let results = killed.into_iter().map(|(agent, killed)| {
+        let results = killed.agents.into_iter().map(|(agent, killed)| {
             let (outcome, _, detail) = told(&killed);
             pb::KillAllResult {
                 site: site.to_string(),
@@ -69,6 +69,10 @@ impl Requests {
         Ok(pb::KillAllResponse {
             results: results.collect(),
             unreachable: Vec::new(),
+            latched_in_memory: match killed.latch {
+                Latched::Durably => Vec::new(),
+                Latched::InMemory => vec![site.to_string()],
+            },
         })
     }
 

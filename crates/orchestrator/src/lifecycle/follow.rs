@@ -1,7 +1,7 @@
 //! Follows a running agent to its end: its program, its limits of time, or a request.
 
 use super::witness::Witness;
-use super::{Deps, End};
+use super::{Deps, End, room};
 use crate::profile::{Kind, claude};
 use crate::sandbox::{Ending, Sandbox};
 use mosaic_common::agent::{AgentRecord, Cause, Fault, TimeLimit, Usage};
@@ -33,6 +33,10 @@ pub(super) async fn until_the_end(
         Some(end) = requests.recv() => end,
         () = life(deps, record) => in_time(TimeLimit::WallClock),
         () = silence(deps, record) => in_time(TimeLimit::Idle),
+        limit_bytes = room::overrun(deps, record) => End {
+            cause: Cause::OutOfDisk { limit_bytes },
+            grace: Duration::ZERO, // it goes on writing as long as it lives
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who may still come in: draining, the kill-all latch, quotas and the bound of the queue.
-//! It counts and refuses; it starts and stops nothing.
+//! It counts and refuses, and asks the disk for room; it starts and stops nothing.
 
+use crate::disk::Room;
 use mosaic_common::{Alias, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -43,6 +44,7 @@ pub struct Quota {
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
     counts: Arc<Mutex<Counts>>,
+    disk: Room,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +74,15 @@ impl Gate {
         };
         Self {
             counts: Arc::new(Mutex::new(counts)),
+            disk: Room::default(),
         }
+    }
+
+    /// The same, and nobody comes in while the disk has too little room.
+    #[must_use]
+    pub fn with_disk(mut self, disk: Room) -> Self {
+        self.disk = disk;
+        self
     }
 
     /// Says whether an agent could come in now.
@@ -80,7 +90,8 @@ impl Gate {
     /// # Errors
     /// Why not.
     pub fn check(&self, quota: Option<&Quota>) -> Result<(), Refusal> {
-        self.lock().check(quota)
+        self.lock().check(quota)?;
+        self.disk.check()
     }
 
     /// Lets an agent in.
@@ -88,6 +99,7 @@ impl Gate {
     /// # Errors
     /// Why not.
     pub fn enter(&self, quota: Option<&Quota>) -> Result<Pass, Refusal> {
+        self.disk.check()?;
         let mut counts = self.lock();
         counts.check(quota)?;
         let connection = quota.map(|quota| quota.connection.clone());

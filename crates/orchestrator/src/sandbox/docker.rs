@@ -215,7 +215,9 @@ impl Sandbox for Docker {
                 Found::Told => break,
                 Found::Untold => {
                     let name = self.site.container_name(&spec.agent);
+                    // one step: a begin that found one has made none
                     self.engine.remove(&name).await?;
+                    failpoint!("docker.untold_removed");
                     self.follower.forget(&spec.agent);
                 }
                 Found::Nothing if begun.elapsed() > START => {

@@ -1,18 +1,23 @@
 //! The bare clone of one repository that its agents borrow objects from.
 //!
-//! Only the spoke writes it; agents read its objects. It is never collected: what an agent, or
-//! rescued work, borrows stays.
+//! Only the spoke writes it; agents read its objects. No object is ever taken out of it: what an
+//! agent, or rescued work, borrows stays. As a whole it may go when nobody uses it; who is about to
+//! use it visits it first.
 
 use super::{Error, Repository, fetch::Git, flight::Flight, git_failed, system_failed};
 use git2::{Oid, Repository as Opened, RepositoryInitOptions};
 use mosaic_common::agent::BaseRef;
 use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
 };
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// The refs that keep what agents borrow.
 const PINS: &str = "refs/mosaic/bases/";
@@ -24,7 +29,14 @@ pub(super) struct Cache {
     repository: Repository,
     path: PathBuf,
     fetches: Flight<String>,
+    /// Held by visitors together, and by whoever takes the whole cache away alone.
+    door: Arc<RwLock<()>>,
+    visits: AtomicU64,
 }
+
+/// The right to use a cache: as long as it is held the cache stays.
+#[derive(Debug)]
+pub(super) struct Visit(#[allow(dead_code, reason = "held, never read")] OwnedRwLockReadGuard<()>);
 
 impl Cache {
     /// The cache below `root`; nothing is made yet.
@@ -34,7 +46,31 @@ impl Cache {
             alias,
             repository,
             fetches: Flight::default(),
+            door: Arc::default(),
+            visits: AtomicU64::new(0),
         }
+    }
+
+    /// Begins to use it. Until the agent has its pin, this keeps the cache where it is.
+    pub(super) async fn visit(&self) -> Visit {
+        let visit = Visit(self.door.clone().read_owned().await);
+        self.visits.fetch_add(1, Ordering::SeqCst);
+        visit
+    }
+
+    /// How many visits there were.
+    pub(super) fn visits(&self) -> u64 {
+        self.visits.load(Ordering::SeqCst)
+    }
+
+    /// Keeps visitors out as long as it is held; `None` if there are any. Never waits.
+    pub(super) fn shut(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        self.door.clone().try_write_owned().ok()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the configuration says of it.
@@ -109,6 +145,7 @@ impl Cache {
         cache
             .reference(&pin_name(agent), commit, true, "")
             .map_err(git_failed("pin the base in the cache"))?;
+        self.touch()?;
         Ok(commit)
     }
 
@@ -117,16 +154,7 @@ impl Cache {
     /// # Errors
     /// The step that failed.
     pub(super) fn borrowers(&self) -> Result<Vec<AgentId>, Error> {
-        if !self.path.exists() {
-            return Ok(Vec::new());
-        }
-        let cache = self.open()?;
-        let names = cache.references_glob(&format!("{PINS}*"));
-        let mut names = names.map_err(git_failed("list the bases' pins"))?;
-        let agents = names
-            .names()
-            .filter_map(|name| name.ok()?.strip_prefix(PINS)?.parse().ok());
-        Ok(agents.collect())
+        pinned(&self.path)
     }
 
     /// Forgets the agent's pin. Succeeds if there is none.
@@ -138,15 +166,51 @@ impl Cache {
             return Ok(());
         }
         match self.open()?.find_reference(&pin_name(agent)) {
-            Ok(mut pin) => pin.delete().map_err(git_failed("forget the base's pin")),
+            Ok(mut pin) => {
+                pin.delete().map_err(git_failed("forget the base's pin"))?;
+                self.touch()
+            }
             Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(()),
             Err(error) => Err(git_failed("look for the base's pin")(error)),
         }
     }
 
+    /// Notes that it was used now.
+    fn touch(&self) -> Result<(), Error> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let now = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        let touched = rustix::fs::utimensat(CWD, &self.path, &now, AtFlags::empty());
+        touched.map_err(system_failed("note the use of the cache"))
+    }
+
     fn open(&self) -> Result<Opened, Error> {
         Opened::open_bare(&self.path).map_err(git_failed("open the cache"))
     }
+}
+
+/// The agents that have a pin in the cache at `path`. What is no repository has none.
+pub(super) fn pinned(path: &Path) -> Result<Vec<AgentId>, Error> {
+    let cache = match Opened::open_bare(path) {
+        Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(git_failed("open the cache"))?,
+    };
+    let failed = || git_failed("list the pins of the cache");
+    let mut agents = Vec::new();
+    for pin in cache
+        .references_glob(&format!("{PINS}*"))
+        .map_err(failed())?
+    {
+        let pin = pin.map_err(failed())?;
+        let name = pin.name().ok().and_then(|name| name.rsplit('/').next());
+        agents.extend(name.and_then(|name| name.parse::<AgentId>().ok()));
+    }
+    Ok(agents)
 }
 
 fn pin_name(agent: &AgentId) -> String {

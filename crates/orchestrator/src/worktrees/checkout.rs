@@ -78,9 +78,11 @@ fn make_repository(path: &Path, cache_objects: &Path) -> Result<Repository, Erro
     let mut line = borrowed.as_os_str().as_bytes().to_vec();
     line.push(b'\n');
     let info = path.join("objects/info");
-    fs::create_dir_all(&info)
-        .and_then(|()| fs::write(info.join("alternates"), line))
+    fs::create_dir_all(&info).map_err(system_failed("let the private repository borrow"))?;
+    failpoint!("checkout.info_made");
+    fs::write(info.join("alternates"), line)
         .map_err(system_failed("let the private repository borrow"))?;
+    failpoint!("checkout.alternates_written");
     drop(made);
     // Opened again: what it borrows from is read once.
     let opened = Repository::open_bare(path);
@@ -108,6 +110,7 @@ fn give(folder: &Path, owner: u32) -> io::Result<()> {
                 lchown(entry.path(), Some(owner), Some(owner))?;
             }
         }
+        // one step: a crash in the middle of a tree is one at its end
         lchown(&folder, Some(owner), Some(owner))?;
     }
     Ok(())

@@ -81,8 +81,8 @@ impl Git {
         finished.unwrap_or_else(|_| Err(format!("took longer than {} s", FETCH_TIME.as_secs())))
     }
 
-    fn command(&self, source: &Source, into: &Path) -> Command {
-        let protocol = protocol(source);
+    /// Git in an environment built from nothing, allowed no protocol yet.
+    pub(super) fn bare(&self) -> Command {
         let mut command = Command::new("git");
         command
             .env_clear()
@@ -94,12 +94,18 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "/bin/false")
             .env("SSH_ASKPASS", "/bin/false")
-            .env("GIT_ALLOW_PROTOCOL", protocol)
+            .env("GIT_ALLOW_PROTOCOL", "none")
             .current_dir(&self.home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        command
+    }
+
+    fn command(&self, source: &Source, into: &Path) -> Command {
+        let mut command = self.bare();
+        command.env("GIT_ALLOW_PROTOCOL", protocol(source));
         if let Source::Ssh { key, .. } = source {
             command.env("GIT_SSH_COMMAND", ssh(key.as_deref()));
         }
@@ -178,7 +184,7 @@ fn ssh(key: Option<&Path>) -> String {
 }
 
 /// Waits for git's end.
-async fn finish(mut command: Command) -> Result<(), String> {
+pub(super) async fn finish(mut command: Command) -> Result<(), String> {
     let mut child = command
         .spawn()
         .map_err(|error| format!("cannot start git: {error}"))?;

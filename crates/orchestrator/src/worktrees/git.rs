@@ -4,20 +4,27 @@
 //! It wires the parts and keeps the order of steps; each part says what it does itself.
 
 use super::{
-    Checkout, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
-    cache::Cache, checkout, fetch::Git, leftovers, report, rescue, results::Results, system_failed,
+    Checkout, Collected, Detail, Error, Most, Repository, Rescue, ResultItem, Worktree, Worktrees,
+    cache::{Cache, Visit},
+    collect::Collection,
+    fetch::Git,
+    handle::Folder,
+    job::{Job, worktree},
+    leftovers, report, rescue,
+    results::Results,
+    system_failed, usage,
 };
-use crate::folders::{self, AgentFolder, Folders};
-use crate::turns::{Turn, Turns};
-use mosaic_common::agent::BaseRef;
+use crate::folders::{self, Folders};
+use crate::turns::Turns;
 use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias, clock::Clock};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::PathBuf,
     sync::Arc,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// The working trees of one spoke.
 #[derive(Debug)]
@@ -28,6 +35,10 @@ pub struct GitWorktrees {
     caches: BTreeMap<Alias, Arc<Cache>>,
     most: Most,
     turns: Turns,
+    /// Held while somebody counts: a count costs the disk's time, and handles.
+    counting: Arc<Mutex<()>>,
+    /// Held while somebody collects.
+    collecting: Mutex<()>,
 }
 
 impl GitWorktrees {
@@ -55,6 +66,8 @@ impl GitWorktrees {
             clock,
             most: Most::default(),
             turns: Turns::default(),
+            counting: Arc::default(),
+            collecting: Mutex::default(),
         })
     }
 
@@ -103,9 +116,14 @@ impl GitWorktrees {
         if let Some(worktree) = there {
             return Ok(worktree);
         }
+        let visit = cache.visit().await;
         cache.refresh(&self.git, wanted.base.as_ref()).await?;
         failpoint!("worktree.fetched");
-        blocking(move || job.build()).await
+        blocking(move || {
+            let _visit = visit; // given up once the agent has its pin, or has failed
+            job.build()
+        })
+        .await
     }
 }
 
@@ -151,9 +169,10 @@ impl Worktrees for GitWorktrees {
     async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
         let caches = self.borrowed_from(repository);
         let turn = self.turns.take(agent).await;
+        let visits = visit_all(&caches).await;
         let (folders, agent) = (self.folders.clone(), agent.clone());
         blocking(move || {
-            let _turn = turn;
+            let _held = (turn, visits);
             folders.discard(&agent).map_err(folder_failed)?;
             failpoint!("worktree.discarded");
             caches.iter().try_for_each(|cache| cache.unpin(&agent))
@@ -174,14 +193,40 @@ impl Worktrees for GitWorktrees {
     async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
         let caches = self.borrowed_from(repository);
         let turn = self.turns.take(agent).await;
+        let visits = visit_all(&caches).await;
         let (folders, agent) = (self.folders.clone(), agent.clone());
         blocking(move || {
-            let _turn = turn;
+            let _held = (turn, visits);
             folders.discard_aside(&agent).map_err(folder_failed)?;
             failpoint!("quarantine.expired");
             caches.iter().try_for_each(|cache| cache.unpin(&agent))
         })
         .await
+    }
+
+    async fn used(&self, agent: &AgentId, enough: u64) -> Result<u64, Error> {
+        let one_at_a_time = self.counting.clone().lock_owned().await;
+        let path = self.folders.agent(agent);
+        blocking(move || {
+            let _one_at_a_time = one_at_a_time;
+            match Folder::open(&path) {
+                Ok(folder) => usage::of(folder, enough),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+                Err(error) => Err(error),
+            }
+            .map_err(system_failed("count what the agent's folder uses"))
+        })
+        .await
+    }
+
+    async fn collect(&self, most: u64) -> Result<Collected, Error> {
+        let _one_at_a_time = self.collecting.lock().await;
+        let collection = Collection {
+            folders: &self.folders,
+            git: &self.git,
+            caches: &self.caches,
+        };
+        collection.run(most).await
     }
 
     async fn list(&self) -> Result<Vec<AgentId>, Error> {
@@ -234,77 +279,26 @@ impl Worktrees for GitWorktrees {
     }
 }
 
-/// One checkout, with the agent's turn held until it is done.
-struct Job {
-    agent: AgentId,
-    base: Option<BaseRef>,
-    folders: Folders,
-    cache: Arc<Cache>,
-    results: PathBuf,
-    _turn: Turn,
-}
-
-impl Job {
-    /// What is there, if it is whole. Rubble of an attempt that was cut short is cleared: no agent
-    /// ran in it.
-    fn existing(&self) -> Result<Option<Worktree>, Error> {
-        if !self.folders.agent(&self.agent).exists() {
-            return Ok(None);
-        }
-        let results = Results::ensure(&self.results, &self.cache.objects())?;
-        let Some(base) = results.base(&self.agent)? else {
-            self.folders.discard(&self.agent).map_err(folder_failed)?;
-            return Ok(None);
-        };
-        let folder = self.folders.claim(&self.agent).map_err(folder_failed)?;
-        Ok(Some(self.describe(folder, base)))
+/// Keeps these caches where they are.
+async fn visit_all(caches: &[Arc<Cache>]) -> Vec<Visit> {
+    let mut visits = Vec::with_capacity(caches.len());
+    for cache in caches {
+        visits.push(cache.visit().await);
     }
-
-    fn build(self) -> Result<Worktree, Error> {
-        let results = Results::ensure(&self.results, &self.cache.objects())?;
-        results.forget_base(&self.agent)?;
-        failpoint!("worktree.base_forgotten");
-        let base = self.cache.pin(&self.agent, self.base.as_ref())?;
-        failpoint!("worktree.base_pinned");
-        let folder = self.folders.claim(&self.agent).map_err(folder_failed)?;
-        failpoint!("worktree.folder_claimed");
-        checkout::build(&self.agent, &folder, base, &self.cache.objects())?;
-        failpoint!("worktree.built");
-        results.set_base(&self.agent, base)?;
-        Ok(self.describe(folder, base))
-    }
-
-    fn describe(&self, folder: AgentFolder, base: git2::Oid) -> Worktree {
-        Worktree {
-            read_only: vec![self.cache.objects()],
-            base_commit: Some(base.to_string()),
-            ..worktree(folder)
-        }
-    }
-}
-
-fn worktree(folder: AgentFolder) -> Worktree {
-    Worktree {
-        path: folder.worktree,
-        home: folder.home,
-        owner: folder.owner,
-        folder: folder.path,
-        read_only: Vec::new(),
-        base_commit: None,
-    }
+    visits
 }
 
 /// Runs what blocks on a thread of its own; it goes on to its end if the caller gives up.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(system_failed("finish a step of git"))?
 }
 
-fn folder_failed(error: folders::Error) -> Error {
+pub(super) fn folder_failed(error: folders::Error) -> Error {
     Error::System {
         step: "work on the agent's folder",
-        source: std::io::Error::other(error),
+        source: io::Error::other(error),
     }
 }

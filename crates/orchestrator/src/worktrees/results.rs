@@ -48,8 +48,10 @@ fn make(path: &Path, cache_objects: &Path) -> Result<(), Error> {
     let set = config.set_str("gc.auto", "0");
     set.map_err(git_failed("set up the results"))?;
     let info = path.join("objects/info");
+    // one step: all of it is in a draft, which is moved in whole
     fs::create_dir_all(&info).map_err(system_failed("make the results' folder"))?;
     let line = format!("{}\n", borrowed.display());
+    // one step: so is this
     fs::write(info.join("alternates"), line).map_err(system_failed("let the results borrow"))
 }
 
@@ -66,6 +68,7 @@ impl Results {
             failpoint!("results.drafted");
             let moved = fs::rename(&draft, path);
             if moved.is_err() {
+                // one step: nothing was moved
                 drop(fs::remove_dir_all(&draft)); // ours alone, and no agent has seen it
             }
             if !path.exists() {
@@ -137,10 +140,7 @@ impl Results {
         failpoint!("rescue.noted");
         self.point(&format!("refs/mosaic/agents/{agent}"), rescue)?;
         failpoint!("rescue.pointed");
-        // One call for thousands of objects; the ref is no use without any of them.
-        File::open(self.0.path())
-            .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
-            .map_err(system_failed("put the rescued work on the disk"))
+        self.sync() // the ref is no use without any of the objects
     }
 
     /// What was counted during the rescue; nothing, if nothing was noted.
@@ -151,6 +151,26 @@ impl Results {
         let blob = self.0.find_blob(id);
         let blob = blob.map_err(git_failed("read the rescue's notes"))?;
         serde_json::from_slice(blob.content()).map_err(system_failed("read the rescue's notes"))
+    }
+
+    /// Every commit and note that a ref names, one a line.
+    pub(super) fn tips(&self) -> Result<String, Error> {
+        let failed = || git_failed("list the refs of the results");
+        let mut tips = String::new();
+        for found in self.0.references().map_err(failed())? {
+            if let Some(id) = found.map_err(failed())?.target() {
+                tips.push_str(&format!("{id}\n"));
+            }
+        }
+        Ok(tips)
+    }
+
+    /// Puts everything that was written on the disk before it returns: one call, however many
+    /// objects there are.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        File::open(self.0.path())
+            .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
+            .map_err(system_failed("put the rescued work on the disk"))
     }
 
     fn target(&self, name: &str) -> Result<Option<Oid>, Error> {

@@ -4,7 +4,7 @@ use crate::stage::Stage;
 use mosaic_common::agent::{AgentState, Cause};
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, CommandId, Reason};
-use orchestrator::killswitch::{self, Killed, Order};
+use orchestrator::killswitch::{self, Killed, Latched, Order};
 use orchestrator::lifecycle::Quota;
 use orchestrator::sandbox::Ending;
 use std::time::Duration;
@@ -109,9 +109,9 @@ async fn the_killswitch_ends_every_agent_and_refuses_new_ones() {
     let one = stage.running(&Stage::on_web()).await;
     let two = stage.running(&pb::AgentSpec::default()).await;
     let waiting = stage.spawn(&Stage::on_web()).await.unwrap();
-    let killed = killswitch::kill_all(&stage.agents, &order()).await.unwrap();
-    assert_eq!(killed.len(), 3);
-    assert!(killed.iter().all(|(id, killed)| {
+    let killed = killswitch::kill_all(&stage.agents, &order()).await;
+    assert_eq!((killed.agents.len(), killed.latch), (3, Latched::Durably));
+    assert!(killed.agents.iter().all(|(id, killed)| {
         [&one, &two, &waiting].contains(&id) && matches!(killed, Killed::Dead(_))
     }));
     assert_eq!(
@@ -123,7 +123,7 @@ async fn the_killswitch_ends_every_agent_and_refuses_new_ones() {
 #[tokio::test(start_paused = true)]
 async fn the_latch_outlives_the_spoke_until_it_is_released() {
     let stage = Stage::new().await;
-    killswitch::kill_all(&stage.agents, &order()).await.unwrap();
+    drop(killswitch::kill_all(&stage.agents, &order()).await);
     let again = stage.again().await;
     assert_eq!(
         again.spawn(&Stage::on_web()).await.unwrap_err().reason,
@@ -141,9 +141,8 @@ async fn a_hub_kills_and_latches_only_what_is_its_own() {
         running_for(&stage, "a").await,
         running_for(&stage, "b").await,
     );
-    let killed = killswitch::kill_all(&stage.agents, &order_of("a"))
-        .await
-        .unwrap();
+    let killed = killswitch::kill_all(&stage.agents, &order_of("a")).await;
+    let killed = killed.agents;
     assert_eq!(
         killed.iter().map(|(id, _)| id).collect::<Vec<_>>(),
         [&theirs]
@@ -197,8 +196,8 @@ async fn a_spawn_that_was_on_its_way_in_does_not_survive_a_kill_all() {
     let stage = Stage::new().await;
     let record = stage.record(&Stage::on_web(), CommandId::random());
     let pass = stage.agents.gate().enter(None).unwrap();
-    let killed = killswitch::kill_all(&stage.agents, &order()).await.unwrap();
-    assert!(killed.is_empty(), "it is not there yet");
+    let killed = killswitch::kill_all(&stage.agents, &order()).await;
+    assert!(killed.agents.is_empty(), "it is not there yet");
     stage.agents.accept(record.clone(), pass).await.unwrap();
     assert_eq!(stage.cleaned(record.id()).await.state, AgentState::Killed);
     assert_eq!(stage.sandbox.starts(record.id()), 0);
@@ -214,4 +213,54 @@ async fn a_kill_does_not_wait_for_a_fetch() {
         .await;
     assert!(matches!(kill(&stage, &agent).await, Killed::Dead(_)));
     assert_eq!(stage.sandbox.starts(&agent), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_all_with_the_store_full_kills_latches_and_says_what_it_could_not_store() {
+    let stage = Stage::new().await;
+    let agents = [
+        stage.running(&Stage::on_web()).await,
+        stage.running(&pb::AgentSpec::default()).await,
+    ];
+    stage.store.break_writes();
+    let killed = killswitch::kill_all(&stage.agents, &order()).await;
+    assert_eq!(killed.latch, Latched::InMemory);
+    assert_eq!(killed.agents.len(), 2);
+    for (agent, killed) in &killed.agents {
+        assert!(matches!(killed, Killed::Dead(_)), "{killed:?}");
+        assert!(stage.sandbox.spec(agent).is_none());
+    }
+    stage.store.mend();
+    for agent in &agents {
+        assert_eq!(stage.cleaned(agent).await.state, AgentState::Killed);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let refusal = stage.again().await.spawn(&Stage::on_web()).await;
+    assert_eq!(
+        refusal.unwrap_err().reason,
+        Reason::SpawnsLatched,
+        "stored as soon as that could be done"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_die_is_named_with_why_and_keeps_no_other_alive() {
+    let stage = Stage::new().await;
+    let [stuck, other] = [
+        stage.running(&Stage::on_web()).await,
+        stage.running(&Stage::on_web()).await,
+    ];
+    stage.sandbox.never_remove(&stuck);
+    let begun = tokio::time::Instant::now();
+    let killed = killswitch::kill_all(&stage.agents, &order()).await;
+    assert!(begun.elapsed() <= Duration::from_secs(31), "its budget");
+    let of = |agent: &AgentId| {
+        let found = killed.agents.iter().find(|(id, _)| id == agent);
+        found.map(|(_, killed)| killed).unwrap()
+    };
+    let Killed::NotProved(_, why) = of(&stuck) else {
+        panic!("{killed:?}")
+    };
+    assert!(why.contains("stopping"), "{why}");
+    assert!(matches!(of(&other), Killed::Dead(_)), "{killed:?}");
 }

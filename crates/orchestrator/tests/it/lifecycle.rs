@@ -161,6 +161,30 @@ async fn a_life_that_is_too_long_is_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_fills_its_part_of_the_disk_is_ended() {
+    let stage = Stage::new().await;
+    let limits = Some(pb::Limits {
+        disk_bytes: 1000,
+        ..Default::default()
+    });
+    let agent = stage
+        .running(&pb::AgentSpec {
+            limits,
+            ..Stage::on_web()
+        })
+        .await;
+    stage.worktrees.fill(&agent, 1000);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let now = stage.agents.get(&agent).await.unwrap().unwrap();
+    assert_eq!(now.state, AgentState::Running, "all that it may have");
+    stage.worktrees.fill(&agent, 1001);
+    let record = stage.cleaned(&agent).await;
+    assert_eq!(record.cause, Some(Cause::OutOfDisk { limit_bytes: 1000 }));
+    assert_eq!(record.state, AgentState::Failed);
+    assert!(stage.worktrees.is_rescued(&agent));
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_ends_an_agent_and_output_keeps_it_alive() {
     let stage = Stage::new().await;
     let idle = Some(prost_types::Duration {

@@ -64,6 +64,16 @@ impl Site {
         self.client = reach(&self.data().join("spoke.sock")).await;
     }
 
+    /// Starts it so that it dies at a place in its program, and waits for that.
+    pub(crate) fn die_at(&mut self, place: &str, top: &str, tables: &str) {
+        self.stop();
+        let config = configuration(self.folder.path(), top, tables);
+        let deadly = [(mosaic_common::failpoint::VARIABLE, place)];
+        self.spoke = run(self.folder.path(), &config, &deadly);
+        self.spoke.wait().unwrap();
+        assert_eq!(self.said(&format!("failpoint {place} reached")), 1);
+    }
+
     /// The spoke's data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -85,6 +95,31 @@ impl Site {
         };
         let answer = self.client.spawn(request).await.unwrap().into_inner();
         answer.agent.unwrap().agent_id
+    }
+
+    /// Asks for an agent of a task, which the spoke may refuse.
+    pub(crate) async fn try_spawn(&mut self, task: &str) -> Result<String, tonic::Status> {
+        let spec = pb::AgentSpec {
+            task: task.into(),
+            ..Default::default()
+        };
+        let request = pb::SpawnRequest {
+            spec: Some(spec),
+            ..Default::default()
+        };
+        let answer = self.client.spawn(request).await?.into_inner();
+        Ok(answer.agent.unwrap().agent_id)
+    }
+
+    /// Everything an agent wrote, as it is kept.
+    pub(crate) async fn logs(&mut self, agent_id: &str) -> Vec<pb::LogsResponse> {
+        let request = pb::LogsRequest {
+            agent_id: agent_id.into(),
+            ..Default::default()
+        };
+        let answer = self.client.logs(request).await.unwrap().into_inner();
+        let pieces = tokio_stream::StreamExt::collect::<Vec<_>>(answer).await;
+        pieces.into_iter().map(Result::unwrap).collect()
     }
 
     /// Asks for one agent.

@@ -46,6 +46,7 @@ fn parse_limits(wire: &pb::Limits) -> Result<Limits, Refusal> {
         pids: (wire.pids > 0).then_some(wire.pids),
         wall_clock_seconds: parse_seconds(wire.wall_clock.as_ref(), "spec.limits.wall_clock")?,
         idle_seconds: parse_seconds(wire.idle.as_ref(), "spec.limits.idle")?,
+        disk_bytes: (wire.disk_bytes > 0).then_some(wire.disk_bytes),
     })
 }
 
@@ -121,6 +122,7 @@ pub fn parse_cause(wire: &pb::Cause) -> Option<Cause> {
         },
         Kind::Signal(signal) => Cause::Signal { signal },
         Kind::OutOfMemory(pb::OutOfMemory { limit_bytes }) => Cause::OutOfMemory { limit_bytes },
+        Kind::OutOfDisk(pb::OutOfDisk { limit_bytes }) => Cause::OutOfDisk { limit_bytes },
         Kind::TimedOut(timed) if timed.limit() == pb::TimeLimit::WallClock => Cause::TimedOut {
             limit: TimeLimit::WallClock,
         },

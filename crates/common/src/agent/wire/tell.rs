@@ -34,6 +34,7 @@ impl From<&Limits> for pb::Limits {
             pids: limits.pids.unwrap_or_default(),
             wall_clock: limits.wall_clock().map(duration),
             idle: limits.idle().map(duration),
+            disk_bytes: limits.disk_bytes.unwrap_or_default(),
         }
     }
 }
@@ -67,6 +68,7 @@ impl From<&Cause> for pb::Cause {
             Cause::OutOfMemory { limit_bytes } => {
                 Kind::OutOfMemory(pb::OutOfMemory { limit_bytes })
             }
+            Cause::OutOfDisk { limit_bytes } => Kind::OutOfDisk(pb::OutOfDisk { limit_bytes }),
             Cause::TimedOut { limit } => Kind::TimedOut(pb::TimedOut {
                 limit: wire_limit(limit).into(),
             }),

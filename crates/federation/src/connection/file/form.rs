@@ -68,6 +68,7 @@ struct LimitsForm {
     pids: Option<u32>,
     wall_clock_seconds: Option<u64>,
     idle_seconds: Option<u64>,
+    disk_bytes: Option<u64>,
 }
 
 /// A key as hexadecimal text.
@@ -193,6 +194,7 @@ impl From<LimitsForm> for Limits {
             pids: form.pids,
             wall_clock_seconds: form.wall_clock_seconds,
             idle_seconds: form.idle_seconds,
+            disk_bytes: form.disk_bytes,
         }
     }
 }
@@ -205,6 +207,7 @@ impl From<Limits> for LimitsForm {
             pids: limits.pids,
             wall_clock_seconds: limits.wall_clock_seconds,
             idle_seconds: limits.idle_seconds,
+            disk_bytes: limits.disk_bytes,
         }
     }
 }

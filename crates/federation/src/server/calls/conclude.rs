@@ -38,6 +38,7 @@ impl Shared {
         let stored = if again {
             self.ledger.release(claim, &record).await
         } else {
+            // one step: the other arm
             self.ledger.settle(claim, &receipt, &record).await
         };
         failpoint!("command.answered");

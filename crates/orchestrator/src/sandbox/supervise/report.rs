@@ -68,7 +68,7 @@ pub(super) fn write(folder: &Path, name: &str, value: &impl Serialize) -> io::Re
         .mode(0o600)
         .open(&draft)?;
     file.write_all(&serde_json::to_vec(value)?)?;
-    file.sync_all()?;
+    file.sync_all()?; // one step: with the line before
     failpoint!("supervise.drafted");
     fs::rename(&draft, folder.join(name))
 }

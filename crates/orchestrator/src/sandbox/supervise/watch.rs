@@ -94,6 +94,7 @@ fn run(folder: &Path, launch: &Launch) -> Result<()> {
     if let Some(process) = state.init {
         let _ = init.set(process); // set once, here
     }
+    // one step: the other arm is over
     report::write(folder, STATE, &state).context("cannot write the state")?;
     failpoint!("supervise.runs");
     feed(&mut child, launch.stdin.clone());
