@@ -50,6 +50,10 @@ bench *FLAGS:
 bench-docs *FLAGS:
     scripts/bench-docs {{FLAGS}}
 
+# A crash at every failpoint, and what is left then; takes the flags of `chaos failpoints`, such as `--runs 1000`.
+chaos-failpoints *FLAGS:
+    cargo run --locked -p chaos -- failpoints {{FLAGS}}
+
 # The images of docker-compose.yml: mosaic-hub, mosaic-spoke, mosaic-agent. BASE names what they are built on.
 images profile="release":
     cargo build --profile {{ profile }} --locked --bin mosaic

@@ -128,7 +128,7 @@ impl Supervised {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(last_words())
             .spawn()
             .map_err(failed("start the supervisor"))?;
         failpoint!("sandbox.supervisor_started");
@@ -306,4 +306,13 @@ async fn off_thread<T: Send + 'static>(
 
 fn failed(step: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { step, source }
+}
+
+/// Where a supervisor complains: nowhere; where it was told to die, in the spoke's log.
+fn last_words() -> Stdio {
+    if failpoint::inherited().is_some() {
+        Stdio::inherit()
+    } else {
+        Stdio::null()
+    }
 }

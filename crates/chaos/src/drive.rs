@@ -1,0 +1,291 @@
+//! Brings a scenario to its end, whatever dies on the way: who has died is started again, and the
+//! call that was cut short is repeated under the same command id.
+
+use crate::finding::{Fault, Finding};
+use crate::plan::Plan;
+use crate::scenario::Step;
+use crate::told::{self, Told};
+use crate::world::{HubClient, Part, World};
+use anyhow::{Context, Result, ensure};
+use mosaic_common::proto::agent::v1::agent_service_client::AgentServiceClient;
+use mosaic_common::proto::agent::v1::{
+    AgentState, GetRequest, KillAllRequest, KillOutcome, ReleaseRequest,
+};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// Within this a system that has come back must be as if nothing had happened.
+pub const PROMISED: Duration = Duration::from_secs(30);
+
+/// How long one step may take, with a death and a recovery in it.
+const STEP: Duration = Duration::from_secs(75);
+
+/// How long one call may take; whoever died under it is then looked for, and the call repeated.
+const CALL: Duration = Duration::from_secs(10);
+
+/// What begins with a start, such as forgetting what is old, has come to its end after this.
+const REST: Duration = Duration::from_secs(2);
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// SIGABRT: how a process dies at a failpoint.
+const ABORT: i32 = 6;
+
+/// A scenario being played.
+pub struct Drive<'a> {
+    world: &'a mut World,
+    /// `name:hit`, and whom it may befall.
+    failpoint: (String, Vec<Part>),
+    /// What the process says that dies there.
+    said: String,
+    hub: HubClient,
+    spoke: AgentServiceClient<Channel>,
+    outcome: Outcome,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Whether somebody died where it was wanted.
+    pub reached: bool,
+    /// What was wrong.
+    pub findings: Vec<Finding>,
+    /// The longest time from a start to rest.
+    pub recovery: Duration,
+}
+
+/// Why a step is tried again.
+enum Again {
+    /// Whoever was asked is away, or busy with it.
+    NotYet,
+    /// It will never be: this was refused.
+    Never(Status),
+}
+
+impl<'a> Drive<'a> {
+    /// A scenario in this world. The failpoint is `name:hit`.
+    ///
+    /// # Errors
+    /// If hub or spoke have no address.
+    pub fn new(world: &'a mut World, failpoint: &str, victims: Vec<Part>) -> Result<Self> {
+        let name = failpoint.split(':').next().unwrap_or_default();
+        Ok(Self {
+            hub: world.at_hub()?,
+            spoke: world.at_spoke()?,
+            said: format!("failpoint {name} reached"),
+            failpoint: (failpoint.to_owned(), victims),
+            world,
+            outcome: Outcome::default(),
+        })
+    }
+
+    /// Plays the steps, then checks.
+    ///
+    /// # Errors
+    /// What did not come to its end; what is wrong in the world is no error but a finding.
+    pub async fn play(mut self, steps: Vec<Step>) -> Result<Outcome> {
+        for step in &steps {
+            self.step(step).await.with_context(|| format!("{step:?}"))?;
+        }
+        self.note_death_of_a_supervisor();
+        // What dies later must not die in the next scenario.
+        for part in self.failpoint.1.clone() {
+            self.world.kill(part);
+            self.start(part).await?;
+        }
+        self.check(Instant::now()).await?;
+        self.outcome.findings.sort();
+        self.outcome.findings.dedup(); // seen on the way, and still there
+        Ok(self.outcome)
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<()> {
+        let deadline = Instant::now() + STEP;
+        match step {
+            Step::Arm => return self.arm().await,
+            Step::Rest => {
+                let end = Instant::now() + REST;
+                while !self.deaths().await? && Instant::now() < end {
+                    sleep(PAUSE).await;
+                }
+                return Ok(());
+            }
+            Step::Drain => {
+                self.world.ask_to_stop(Part::Spoke);
+                while self.world.pid(Part::Spoke).is_some() && !self.deaths().await? {
+                    ensure!(Instant::now() < deadline, "the spoke does not stop");
+                    sleep(PAUSE).await;
+                }
+                return Ok(());
+            }
+            Step::Spawn(_)
+            | Step::Begun(_)
+            | Step::Ended(_)
+            | Step::Kill(..)
+            | Step::KillAll(_)
+            | Step::Release(_) => {}
+        }
+        loop {
+            let done = tokio::time::timeout(CALL, self.attempt(step)).await;
+            match done {
+                Ok(Ok(())) => return self.deaths().await.map(drop),
+                Ok(Err(Again::Never(status))) => anyhow::bail!("refused: {status}"),
+                Ok(Err(Again::NotYet)) | Err(_) => {}
+            }
+            self.deaths().await?;
+            ensure!(Instant::now() < deadline, "never came to its end");
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Starts the victims anew, with the failpoint.
+    async fn arm(&mut self) -> Result<()> {
+        let (failpoint, victims) = self.failpoint.clone();
+        for part in victims {
+            self.world.kill(part);
+            self.world.run(part, Some(&failpoint)).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts again who has died. Returns whether somebody had.
+    async fn deaths(&mut self) -> Result<bool> {
+        let mut any = false;
+        for part in [Part::Hub, Part::Spoke] {
+            self.note_death_of_a_supervisor();
+            let Some(death) = self.world.death(part) else {
+                continue;
+            };
+            any = true;
+            if death.signal == Some(ABORT) && death.last_words.contains(&self.said) {
+                self.outcome.reached = true;
+            } else if death.signal.is_some() {
+                let what = format!("the {} died of itself: {}", part.name(), death.last_words);
+                self.outcome
+                    .findings
+                    .push(Finding::new(Fault::Untrue, None, what));
+            }
+            self.start(part).await?;
+        }
+        Ok(any)
+    }
+
+    /// Starts a part as it is, and waits until nothing is wrong any more.
+    async fn start(&mut self, part: Part) -> Result<()> {
+        let begun = Instant::now();
+        self.world.run(part, None).await?;
+        if part == Part::Hub {
+            return Ok(());
+        }
+        loop {
+            let told = told::ask(&mut self.spoke).await.unwrap_or_default();
+            let moving: Vec<&Told> = told.iter().filter(|told| !is_at_rest(told)).collect();
+            if moving.is_empty() {
+                break;
+            }
+            if begun.elapsed() > PROMISED {
+                let what = format!("not at rest after {PROMISED:?}: {moving:?}");
+                self.outcome
+                    .findings
+                    .push(Finding::new(Fault::Unsettled, None, what));
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        self.check(begun).await?;
+        self.outcome.recovery = self.outcome.recovery.max(begun.elapsed());
+        Ok(())
+    }
+
+    /// A supervisor dies by itself; the spoke's log has its last words.
+    fn note_death_of_a_supervisor(&mut self) {
+        if self.said.contains("failpoint supervise.") {
+            self.outcome.reached |= self.world.has_said(Part::Spoke, &self.said);
+        }
+    }
+
+    /// What is still wrong when the promised time since `begun` is over.
+    async fn check(&mut self, begun: Instant) -> Result<()> {
+        let patience = PROMISED.saturating_sub(begun.elapsed());
+        let promises = || self.world.witness.promises();
+        let mut check = self.world.checker()?;
+        let found = check.lasting(promises, patience).await?;
+        self.outcome.findings.extend(found);
+        Ok(())
+    }
+
+    async fn attempt(&mut self, step: &Step) -> Result<(), Again> {
+        let site = self.world.site().to_owned();
+        match step {
+            Step::Spawn(plan) => {
+                let request = plan.spawn(self.world);
+                answered(self.hub.spawn(request).await).map(drop)
+            }
+            Step::Kill(plan, command) => {
+                let mut request = plan.kill(self.world);
+                request.command_id.clone_from(command);
+                let killed = answered(self.hub.kill(request).await)?;
+                match killed.into_inner().outcome() {
+                    KillOutcome::NotProved => Err(Again::NotYet),
+                    KillOutcome::Unspecified
+                    | KillOutcome::Killed
+                    | KillOutcome::AlreadyEnded
+                    | KillOutcome::NeverStarted => Ok(()),
+                }
+            }
+            Step::KillAll(command) => {
+                let request = KillAllRequest {
+                    site,
+                    command_id: command.clone(),
+                    reason: "chaos".to_owned(),
+                };
+                answered(self.hub.kill_all(request).await).map(drop)
+            }
+            Step::Release(command) => {
+                let request = ReleaseRequest {
+                    site,
+                    command_id: command.clone(),
+                };
+                answered(self.hub.release(request).await).map(drop)
+            }
+            Step::Begun(plan) if self.world.witness.of_agent(&plan.agent).begun > 0 => Ok(()),
+            Step::Begun(plan) | Step::Ended(plan) => {
+                let told = self.told(plan).await?;
+                told.is_over().then_some(()).ok_or(Again::NotYet)
+            }
+            Step::Arm | Step::Drain | Step::Rest => Ok(()),
+        }
+    }
+
+    async fn told(&mut self, plan: &Plan) -> Result<Told, Again> {
+        let request = GetRequest {
+            agent_id: plan.agent.clone(),
+            ..GetRequest::default()
+        };
+        let answer = answered(self.spoke.get(request).await)?.into_inner();
+        let agent = answer.agent.ok_or(Again::NotYet)?;
+        Ok(Told::of(&agent))
+    }
+}
+
+/// Whether nothing is being done about an agent: it runs, or it is over.
+fn is_at_rest(told: &Told) -> bool {
+    told.state == AgentState::Running || told.is_over()
+}
+
+fn answered<T>(answer: Result<T, Status>) -> Result<T, Again> {
+    answer.map_err(|status| match status.code() {
+        // Somebody is away, or does it already; or the connection broke under the call.
+        Code::Unavailable
+        | Code::Aborted
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Internal => Again::NotYet,
+        _ => Again::Never(status),
+    })
+}
