@@ -84,6 +84,7 @@ impl Exit {
             | R::Overloaded
             | R::TimedOut
             | R::SiteUnreachable
+            | R::Undelivered
             | R::StoreUnavailable => Self::Unavailable,
             R::ReceiptInvalid | R::Internal => Self::Internal,
         }
