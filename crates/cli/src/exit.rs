@@ -85,6 +85,7 @@ impl Exit {
             | R::DiskFull
             | R::TimedOut
             | R::SiteUnreachable
+            | R::Undelivered
             | R::StoreUnavailable => Self::Unavailable,
             R::ReceiptInvalid | R::Internal => Self::Internal,
         }

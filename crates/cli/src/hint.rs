@@ -29,6 +29,9 @@ pub(crate) const fn of_reason(reason: Reason) -> Option<&'static str> {
         R::SandboxUnavailable => Some("leave out --sandbox for the spoke's default"),
         R::SpawnsLatched => Some("`mosaic release` takes back kill-all"),
         R::ResultNotReady => Some("`mosaic watch ID` waits for its end"),
+        R::Undelivered => {
+            Some("look at the agents of the site; give the command again if it is still wanted")
+        }
         R::SiteUnknown | R::SiteUnreachable => Some("`mosaic sites` lists the sites"),
         R::SiteRequired => Some("name one with --site; `mosaic sites` lists them"),
         R::RateLimited | R::QueueFull | R::Overloaded | R::TimedOut | R::SpokeDraining => {

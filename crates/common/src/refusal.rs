@@ -107,6 +107,8 @@ reasons! {
     SiteNotActive = "SITE_NOT_ACTIVE", FailedPrecondition;
     /// The site could not be reached, or did not answer in time.
     SiteUnreachable = "SITE_UNREACHABLE", Unavailable;
+    /// No answer came while the command was valid, and the site does not show that it was done.
+    Undelivered = "UNDELIVERED", Unavailable;
     /// The site answered with a receipt that does not prove itself.
     ReceiptInvalid = "RECEIPT_INVALID", DataLoss;
     /// The store could not be read or written.

@@ -124,7 +124,15 @@ impl Claims {
         }
     }
 
-    fn enter(&self, command: CommandId) -> Result<Claim, Refusal> {
+    /// Whether a command is being carried out now.
+    #[must_use]
+    pub fn is_open(&self, command: CommandId) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.contains(&command)
+    }
+
+    /// The right to carry out a command, without using its id up.
+    pub(crate) fn enter(&self, command: CommandId) -> Result<Claim, Refusal> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if !open.insert(command) {
             let problem = format!("the command {command} is being carried out");

@@ -2,21 +2,26 @@
 //! The one place of the hub that records, signs and sends.
 
 mod frames;
+mod miss;
+
+pub use miss::Miss;
+pub(crate) use miss::is_of_memory;
 
 use crate::index::failed;
 use crate::sites::Site;
 use crate::testimony::{About, Testimony};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use mosaic_common::{AgentId, Clock, CommandId, Reason, Refusal};
+use mosaic_common::{AgentId, Clock, CommandId, Reason, Refusal, failpoint};
 use mosaic_federation::issuer::{Issuer, Origin, SealedCommand};
 use mosaic_federation::kind::{self, Carriage, Request};
 use mosaic_federation::link::{Frames, LinkError};
 use mosaic_federation::receipt::{ReceiptChecker, answer};
-use mosaic_federation::record::{CommandRecord, Records};
+use mosaic_federation::record::{CommandRecord, Outcome, Records};
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Instrument, field, info_span, warn};
 
 /// When to try again at a site that cannot be reached: a link is dialled anew at the next call,
@@ -39,6 +44,9 @@ pub struct Forwarder {
     pub clock: Arc<dyn Clock>,
     /// How long a site may take to answer.
     pub patience: Duration,
+    /// Takes commands of which nobody knows what became, to find out. As many can wait there as
+    /// requests may run at once.
+    pub open: UnboundedSender<CommandRecord>,
 }
 
 /// A request on its way.
@@ -79,10 +87,14 @@ impl Forwarder {
     {
         let span = span(&sending);
         let work = async {
-            let record = self.begin(&sending).await?;
-            let answer = self.exchange(&sending).await;
+            let sealed = self.seal(&sending);
+            let record = self.begin(&sending, &sealed).await?;
+            failpoint!("hub.record_begun");
+            let answer = self.exchange(&sending, &sealed).await;
+            failpoint!("hub.answered");
             self.finish::<R>(record, answer.as_ref().err()).await?;
-            answer
+            failpoint!("hub.record_finished");
+            Ok(answer?)
         };
         work.instrument(span).await
     }
@@ -101,8 +113,9 @@ impl Forwarder {
     {
         let span = span(&sending);
         let work = async {
-            let record = self.begin(&sending).await?;
-            let opened = self.exchange_stream(&sending).await;
+            let sealed = self.seal(&sending);
+            let record = self.begin(&sending, &sealed).await?;
+            let opened = self.exchange_stream(&sending, &sealed).await;
             self.finish::<R>(record, opened.as_ref().err()).await?;
             Ok(frames::decoded(opened?, sending.about()))
         };
@@ -111,7 +124,11 @@ impl Forwarder {
 
     /// Records a command before it is sent. One that only reads is recorded with its outcome:
     /// it has no effect to be found out later.
-    async fn begin<R: Request>(&self, sending: &Sending<'_, R>) -> Result<CommandRecord, Refusal> {
+    async fn begin<R: Request>(
+        &self,
+        sending: &Sending<'_, R>,
+        sealed: &SealedCommand,
+    ) -> Result<CommandRecord, Refusal> {
         let peer = sending.site.peer();
         let now = self.clock.now();
         let record = CommandRecord {
@@ -122,7 +139,7 @@ impl Forwarder {
         };
         match kind::carriage(R::KIND) {
             Some(Carriage::Act) => {
-                let begun = self.records.begin(record).await;
+                let begun = self.records.begin_sent(record, sealed).await;
                 begun.map_err(|error| failed(&error))
             }
             Some(Carriage::Read | Carriage::Stream) | None => Ok(record),
@@ -132,13 +149,25 @@ impl Forwarder {
     async fn finish<R: Request>(
         &self,
         record: CommandRecord,
-        refusal: Option<&Refusal>,
+        miss: Option<&Miss>,
     ) -> Result<(), Refusal> {
+        let refusal = miss.map(Miss::refusal);
         if let Some(refusal) = refusal {
             warn!(reason = %refusal.reason, detail = %refusal.message, "command not done");
         }
         let outcome = refusal.map_or(Ok(()), Err);
         if kind::carriage(R::KIND) == Some(Carriage::Act) {
+            if let Some(miss) = miss
+                && record.outcome == Outcome::Pending
+                && !miss.decides(record.lacks_an_answer())
+            {
+                let why = miss.refusal();
+                let noted = self.records.note(record, why).await;
+                let record = noted.map_err(|error| failed(&error))?;
+                // Nobody takes it only when the hub stops; its next life finds the record.
+                self.open.send(record).ok();
+                return Ok(());
+            }
             let finished = self.records.finish(record, outcome).await;
             return finished.map(drop).map_err(|error| failed(&error));
         }
@@ -152,29 +181,48 @@ impl Forwarder {
         Ok(())
     }
 
-    async fn exchange<R>(&self, sending: &Sending<'_, R>) -> Result<R::Response, Refusal>
+    async fn exchange<R>(
+        &self,
+        sending: &Sending<'_, R>,
+        sealed: &SealedCommand,
+    ) -> Result<R::Response, Miss>
     where
         R: Request,
         R::Response: Testimony,
     {
-        let sealed = self.seal(sending);
-        let sent = sending.site.link.execute(sealed.envelope().clone());
-        let envelope = self.in_time(sending, sent).await?;
-        let peer = sending.site.peer();
-        let receipt = self.receipts.check(peer, &sealed, &envelope)?;
-        decode(answer(&receipt)?, &sending.about())
+        let wait = self.patience + sending.extra;
+        let answer = self.deliver(sending.site, sealed, wait).await?;
+        decode(answer, &sending.about()).map_err(Miss::Said)
+    }
+
+    /// Sends a sealed command, and believes only a receipt for it. Records nothing.
+    ///
+    /// # Errors
+    /// What there is instead of an answer.
+    pub(crate) async fn deliver(
+        &self,
+        site: &Site,
+        sealed: &SealedCommand,
+        wait: Duration,
+    ) -> Result<Bytes, Miss> {
+        let sent = site.link.execute(sealed.envelope().clone());
+        let envelope = in_time(site, wait, sent).await?;
+        let receipt = self.receipts.check(site.peer(), sealed, &envelope);
+        let receipt = receipt.map_err(|error| Miss::Said(error.into()))?;
+        answer(&receipt).map_err(Miss::of_site)
     }
 
     async fn exchange_stream<R: Request>(
         &self,
         sending: &Sending<'_, R>,
-    ) -> Result<Frames, Refusal> {
-        let sealed = self.seal(sending);
-        let sent = sending.site.link.open(sealed.envelope().clone());
-        let (envelope, frames) = self.in_time(sending, sent).await?;
-        let peer = sending.site.peer();
-        let receipt = self.receipts.check(peer, &sealed, &envelope)?;
-        answer(&receipt)?;
+        sealed: &SealedCommand,
+    ) -> Result<Frames, Miss> {
+        let site = sending.site;
+        let sent = site.link.open(sealed.envelope().clone());
+        let (envelope, frames) = in_time(site, self.patience + sending.extra, sent).await?;
+        let receipt = self.receipts.check(site.peer(), sealed, &envelope);
+        let receipt = receipt.map_err(|error| Miss::Said(error.into()))?;
+        answer(&receipt).map_err(Miss::Said)?;
         Ok(frames)
     }
 
@@ -183,32 +231,32 @@ impl Forwarder {
         self.issuer
             .command(peer, sending.command, request, sending.origin)
     }
+}
 
-    async fn in_time<R: Request, T>(
-        &self,
-        sending: &Sending<'_, R>,
-        sent: impl Future<Output = Result<T, LinkError>>,
-    ) -> Result<T, Refusal> {
-        let site = sending.site.name();
-        let error = match tokio::time::timeout(self.patience + sending.extra, sent).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => error,
-            Err(_) => {
-                let what = format!("{site} did not answer in time; {LEARN_MORE}");
-                return Err(unreachable_site(what));
-            }
-        };
-        warn!(%error, "no answer from the site");
-        Err(match error {
-            LinkError::Rejected(refusal) => plain(refusal),
-            LinkError::Connect { .. } => {
-                unreachable_site(format!("{site} cannot be reached; nothing was sent"))
-            }
-            LinkError::Broken(_) => {
-                unreachable_site(format!("the link to {site} broke; {LEARN_MORE}"))
-            }
-        })
-    }
+async fn in_time<T>(
+    site: &Site,
+    wait: Duration,
+    sent: impl Future<Output = Result<T, LinkError>>,
+) -> Result<T, Miss> {
+    let site = site.name();
+    let error = match tokio::time::timeout(wait, sent).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => error,
+        Err(_) => {
+            let what = format!("{site} did not answer in time; {LEARN_MORE}");
+            return Err(Miss::Unknown(unreachable_site(what)));
+        }
+    };
+    warn!(%error, "no answer from the site");
+    Err(match error {
+        LinkError::Rejected(refusal) => Miss::Said(plain(refusal)),
+        LinkError::Connect { .. } => Miss::Said(unreachable_site(format!(
+            "{site} cannot be reached; nothing was sent"
+        ))),
+        LinkError::Broken(_) => Miss::Unknown(unreachable_site(format!(
+            "the link to {site} broke; {LEARN_MORE}"
+        ))),
+    })
 }
 
 /// What to do when nobody here knows whether the site acted.

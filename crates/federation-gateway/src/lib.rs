@@ -12,6 +12,7 @@ pub mod listener;
 pub mod paging;
 mod program;
 mod serve;
+pub mod settle;
 pub mod sites;
 pub mod testimony;
 pub mod tokens;
@@ -31,15 +32,16 @@ use mosaic_federation::identity::{Identity, IdentityError};
 use mosaic_federation::issuer::Issuer;
 use mosaic_federation::link::Link;
 use mosaic_federation::receipt::ReceiptChecker;
-use mosaic_federation::record::Records;
+use mosaic_federation::record::{CommandRecord, Records};
 use mosaic_store::{EmbeddedStore, StateStore};
 use serve::Serving;
+use settle::Settler;
 use sites::{Dial, Sites};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokens::Tokens;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// A running hub.
@@ -119,10 +121,17 @@ impl Hub {
             connections.clone(),
             Box::new(dial(&identity, connections.clone())),
         );
-        let parts = parts(&config, &identity, sites, store, clock.clone());
+        let (sender, open) = mpsc::unbounded_channel();
+        let parts = parts(&config, &identity, sites, store, clock.clone(), sender);
         let (stop, memory) = (parts.stop.clone(), Memory::of(&parts));
+        let settler = Settler {
+            sites: parts.sites.clone(),
+            forwarder: parts.forwarder.clone(),
+            claims: parts.claims.clone(),
+        };
         let serving = serve::start(&config, parts, tokens, identity.id().clone()).await?;
         tokio::spawn(memory.keep(clock, config.command_days, stop.clone()));
+        tokio::spawn(settler.run(open, stop.clone()));
         let (address, sites) = (serving.address, connections.list().len());
         tracing::info!(hub = %identity.id(), %address, sites, "hub serves");
         Ok(Self {
@@ -168,6 +177,7 @@ fn parts(
     sites: Sites,
     store: Arc<dyn StateStore>,
     clock: Arc<dyn Clock>,
+    open: mpsc::UnboundedSender<CommandRecord>,
 ) -> HubParts {
     HubParts {
         sites: Arc::new(sites),
@@ -179,6 +189,7 @@ fn parts(
             records: Records::new(store, clock.clone()),
             clock,
             patience: config.limits.site(),
+            open,
         },
         streams: Arc::new(Semaphore::new(config.limits.streams)),
         stop: CancellationToken::new(),

@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-/// How often an idle connection is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How often a connection is asked whether it is still there. With the time to answer it is half of
+/// the 30 seconds in which hub and spoke shall agree again after a partition.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How long the answer to that may take.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What one stream, and one connection, may have on its way: enough for a patch to flow.
 const WINDOW: u32 = 1024 * 1024;

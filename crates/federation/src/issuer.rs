@@ -12,8 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use mosaic_common::envelope::{PROTOCOL, seal};
 use mosaic_common::keys::{SigningKey, sha256};
 use mosaic_common::proto::federation::v1::{Command, CommandKind, Envelope};
-use mosaic_common::proto::timestamp;
+use mosaic_common::proto::{time, timestamp};
 use mosaic_common::{Alias, Clock, CommandId};
+use prost::Message;
 use std::sync::Arc;
 
 /// How long a command is valid unless said otherwise.
@@ -40,7 +41,7 @@ pub struct Origin {
 }
 
 /// A signed command, ready to be sent any number of times before it expires.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SealedCommand {
     command: Command,
     id: CommandId,
@@ -122,6 +123,26 @@ impl Issuer {
 }
 
 impl SealedCommand {
+    /// What this hub signed earlier and kept in its own store. `None` if it is not whole.
+    #[must_use]
+    pub fn reopen(envelope: Envelope) -> Option<Self> {
+        let command = Command::decode(envelope.payload.clone()).ok()?;
+        Some(Self {
+            id: CommandId::try_from(&command.command_id[..]).ok()?,
+            kind: command.kind(),
+            body_sha256: sha256(&command.body),
+            expires_at: time(command.expires_at.as_ref()?)?,
+            command,
+            envelope,
+        })
+    }
+
+    /// The connection's epoch that it is for.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.command.connection_epoch
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> CommandId {

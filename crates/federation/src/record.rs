@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 mod list;
+mod open;
 
 pub use list::Page;
 
@@ -23,7 +24,7 @@ const LOCAL: &str = "@local";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// Recorded, no answer yet.
+    /// Recorded, no answer yet. A reason says why one that was sent has none.
     Pending,
     /// Answered with an OK receipt.
     Delivered,
@@ -53,6 +54,7 @@ pub(crate) fn is_failure(reason: Reason) -> bool {
             | Reason::StoreUnavailable
             | Reason::TimedOut
             | Reason::SiteUnreachable
+            | Reason::Undelivered
             | Reason::ReceiptInvalid
     )
 }
@@ -83,6 +85,10 @@ pub struct CommandRecord {
     pub created: Timestamp,
     /// When its outcome was.
     pub ended: Option<Timestamp>,
+    /// At a hub, until there is an outcome: the envelope that was sent, in hexadecimal, so that
+    /// also a later life of the hub can send the very same bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub envelope: String,
 }
 
 impl CommandRecord {
@@ -106,6 +112,7 @@ impl CommandRecord {
             detail: String::new(),
             created,
             ended: None,
+            envelope: String::new(),
         }
     }
 
@@ -132,6 +139,7 @@ impl CommandRecord {
             reason: String::new(),
             detail: String::new(),
             ended: Some(now),
+            envelope: String::new(),
             ..self
         }
     }
@@ -144,6 +152,7 @@ impl CommandRecord {
             reason: refusal.reason.to_string(),
             detail: refusal.message.clone(),
             ended: Some(now),
+            envelope: String::new(),
             ..self
         }
     }

@@ -10,7 +10,7 @@ use crate::sites::{Needs, Site};
 use crate::testimony::Testimony;
 use mosaic_common::agent::wire::parse_command_id;
 use mosaic_common::proto::agent::v1 as pb;
-use mosaic_common::{AgentId, Alias, CommandId, Reason, Refusal};
+use mosaic_common::{AgentId, Alias, CommandId, Reason, Refusal, failpoint};
 use mosaic_federation::issuer::Origin;
 use mosaic_federation::kind::Request;
 use std::time::Duration;
@@ -32,13 +32,15 @@ impl HubParts {
             .sites
             .choose(named.as_ref(), known.as_ref(), Needs::Active);
         let site = choice?;
-        self.settle(command, &agent, &site).await?;
+        self.own(command, &agent, &site).await?;
+        failpoint!("hub.index_claimed");
         let mut request = pb::SpawnRequest {
             site: site.name().to_string(),
             command_id: command.to_string(),
             spec: Some((&spec).into()),
         };
         let _claim = self.claims.take(command, &request).await?;
+        failpoint!("hub.command_claimed");
         request.site.clear(); // the audience says who is meant
         self.forwarder
             .send(Sending {
@@ -53,12 +55,7 @@ impl HubParts {
     }
 
     /// Gives an agent to the site it is to be spawned at, if no other has it.
-    async fn settle(
-        &self,
-        command: CommandId,
-        agent: &AgentId,
-        site: &Site,
-    ) -> Result<(), Refusal> {
+    async fn own(&self, command: CommandId, agent: &AgentId, site: &Site) -> Result<(), Refusal> {
         let owner = self.index.claim(agent, site.name()).await?;
         if owner == *site.name() {
             return Ok(());
@@ -79,6 +76,7 @@ impl HubParts {
         let site = self.site_of(named.as_ref(), &agent, Needs::Usable).await?;
         // From now on the id belongs there: a spawn of it must meet the bar that this kill puts up.
         self.index.claim(&agent, site.name()).await?;
+        failpoint!("hub.kill_indexed");
         let mut request = pb::KillRequest {
             site: site.name().to_string(),
             command_id: command.to_string(),

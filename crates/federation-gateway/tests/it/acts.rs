@@ -152,7 +152,7 @@ async fn a_kill_before_its_spawn_decides_where_the_spawn_goes() {
 }
 
 #[tokio::test]
-async fn a_spawn_without_an_answer_is_failed_and_its_repeat_finds_the_agent() {
+async fn a_spawn_without_an_answer_is_open_and_its_repeat_finds_the_agent() {
     let world = World::new(&["a"]).await;
     let mut client = world.admin().await;
     let request = spawn("");
@@ -162,7 +162,7 @@ async fn a_spawn_without_an_answer_is_failed_and_its_repeat_finds_the_agent() {
         Reason::SiteUnreachable
     );
     let record = &world.commands().await[0];
-    assert_eq!(record.outcome(), CommandOutcome::Failed);
+    assert_eq!(record.outcome(), CommandOutcome::Pending);
     assert_eq!(record.reason_code, "SITE_UNREACHABLE");
     world.spoke("a").feel(Mood::Well);
     client.spawn(request).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_spawn_without_an_answer_is_failed_and_its_repeat_finds_the_agent() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_leaves_no_command_pending() {
+async fn a_client_that_hangs_up_leaves_no_command_pending_for_good() {
     let world = World::new(&["a"]).await;
     world.spoke("a").feel(Mood::Mute);
     let mut client = world.admin().await;
@@ -189,8 +189,9 @@ async fn a_client_that_hangs_up_leaves_no_command_pending() {
         () = sent => {}
     }
     drop(call);
+    world.spoke("a").feel(Mood::Well);
     let ended = async {
-        while world.commands().await[0].outcome() != CommandOutcome::Failed {
+        while world.commands().await[0].outcome() != CommandOutcome::Delivered {
             tokio::task::yield_now().await;
         }
     };

@@ -10,6 +10,7 @@ mod errors_page;
 mod examples;
 mod fan_out;
 mod program;
+mod settling;
 mod spoke;
 mod streams;
 mod trust;

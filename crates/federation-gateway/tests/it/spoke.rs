@@ -28,6 +28,8 @@ pub(crate) enum Mood {
     Gone,
     /// It takes commands, does them, and never answers.
     Mute,
+    /// It refuses everything, and nobody hears it.
+    MuteTo(Reason),
     /// Its receipts are signed with a key of somebody else's.
     Forging,
     /// Its receipts are changed before they are signed.
@@ -120,7 +122,9 @@ impl Spoke {
 
     fn answer(&self, command: &Command) -> Answer {
         match self.mood() {
-            Mood::Refusing(reason) => return Err(Refusal::new(reason, "not\u{1b}[31m today")),
+            Mood::Refusing(reason) | Mood::MuteTo(reason) => {
+                return Err(Refusal::new(reason, "not\u{1b}[31m today"));
+            }
             Mood::About(id) => {
                 // The same bytes are a list of that one agent.
                 let agent = Some(pb::Agent {
@@ -218,7 +222,7 @@ impl Link for Spoke {
                 receipt
             }
         };
-        if matches!(self.mood(), Mood::Mute) {
+        if matches!(self.mood(), Mood::Mute | Mood::MuteTo(_)) {
             std::future::pending::<()>().await;
         }
         Ok(receipt)

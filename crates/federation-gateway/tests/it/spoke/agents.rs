@@ -25,6 +25,7 @@ impl Agents {
         assert!(self.0.iter().find(known).is_none(), "a second agent");
         let agent = pb::Agent {
             agent_id: spec.agent_id.clone(),
+            command_id: request.command_id,
             state: pb::AgentState::Running.into(),
             create_time: Some(now()),
             spec: Some(spec),
