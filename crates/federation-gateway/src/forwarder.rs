@@ -116,6 +116,7 @@ impl Forwarder {
             let sealed = self.seal(&sending);
             let record = self.begin(&sending, &sealed).await?;
             let opened = self.exchange_stream(&sending, &sealed).await;
+            // one step: a stream only reads, so nothing was recorded before
             self.finish::<R>(record, opened.as_ref().err()).await?;
             Ok(frames::decoded(opened?, sending.about()))
         };
@@ -174,6 +175,7 @@ impl Forwarder {
         let (records, outcome) = (self.records.clone(), refusal.cloned());
         tokio::spawn(async move {
             let outcome = outcome.as_ref().map_or(Ok(()), Err);
+            // one step: the other arm has returned
             if let Err(error) = records.finish(record, outcome).await {
                 drop(failed(&error));
             }

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod index;
 pub mod listener;
 pub mod paging;
+mod presence;
 mod program;
 mod serve;
 pub mod settle;
@@ -124,6 +125,7 @@ impl Hub {
         let (sender, open) = mpsc::unbounded_channel();
         let parts = parts(&config, &identity, sites, store, clock.clone(), sender);
         let (stop, memory) = (parts.stop.clone(), Memory::of(&parts));
+        let presence = presence::keep(parts.sites.clone());
         let settler = Settler {
             sites: parts.sites.clone(),
             forwarder: parts.forwarder.clone(),
@@ -132,6 +134,7 @@ impl Hub {
         let serving = serve::start(&config, parts, tokens, identity.id().clone()).await?;
         tokio::spawn(memory.keep(clock, config.command_days, stop.clone()));
         tokio::spawn(settler.run(open, stop.clone()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(presence));
         let (address, sites) = (serving.address, connections.list().len());
         tracing::info!(hub = %identity.id(), %address, sites, "hub serves");
         Ok(Self {

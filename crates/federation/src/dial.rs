@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt;
 
 /// How often a connection is asked whether it is still there. With the time to answer it is half of
 /// the 30 seconds in which hub and spoke shall agree again after a partition.
@@ -30,6 +32,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What one stream, and one connection, may have on its way: enough for a patch to flow.
 const WINDOW: u32 = 1024 * 1024;
+
+/// A call that no spoke knows, and that costs it nothing to say so.
+const TOUCH: &str = "/mosaic.federation.v1.CommandService/Touch";
 
 /// Room of a receipt's envelope and message around the largest answer.
 const ANSWER_MARGIN: usize = 64 * 1024;
@@ -92,26 +97,28 @@ impl DialledLink {
     }
 
     fn client(&self, peer: &SpokePeer) -> Result<CommandServiceClient<Channel>, LinkError> {
-        let mut open = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |open: &&Open| open.address == peer.address && open.pin == peer.tls_key;
-        let channel = match open.as_ref().filter(fits) {
-            Some(open) => open.channel.clone(),
-            None => {
-                let channel = self.dial(peer).map_err(|detail| LinkError::Connect {
-                    address: peer.address.clone(),
-                    detail,
-                })?;
-                *open = Some(Open {
-                    address: peer.address.clone(),
-                    pin: peer.tls_key,
-                    channel: channel.clone(),
-                });
-                channel
-            }
-        };
-        Ok(CommandServiceClient::new(channel)
+        Ok(CommandServiceClient::new(self.channel(peer)?)
             .max_encoding_message_size(MAX_MESSAGE)
             .max_decoding_message_size(MAX_ANSWER + ANSWER_MARGIN))
+    }
+
+    /// The open channel to a peer, or a new one.
+    fn channel(&self, peer: &SpokePeer) -> Result<Channel, LinkError> {
+        let mut open = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |open: &&Open| open.address == peer.address && open.pin == peer.tls_key;
+        if let Some(open) = open.as_ref().filter(fits) {
+            return Ok(open.channel.clone());
+        }
+        let channel = self.dial(peer).map_err(|detail| LinkError::Connect {
+            address: peer.address.clone(),
+            detail,
+        })?;
+        *open = Some(Open {
+            address: peer.address.clone(),
+            pin: peer.tls_key,
+            channel: channel.clone(),
+        });
+        Ok(channel)
     }
 
     fn dial(&self, peer: &SpokePeer) -> Result<Channel, String> {
@@ -147,6 +154,17 @@ impl Link for DialledLink {
         let answer = answer.map_err(|status| link_error(&live.peer().address, &status))?;
         let receipt = answer.into_inner().receipt;
         receipt.ok_or_else(|| LinkError::Broken("the answer holds no receipt".into()))
+    }
+
+    async fn touch(&self) -> Result<(), LinkError> {
+        let live = self.usable()?;
+        let channel = self.channel(live.peer())?;
+        let request = http::Request::post(TOUCH).body(Body::empty());
+        let request = request.map_err(|error| LinkError::Broken(error.to_string()))?;
+        // Whatever is answered, somebody who holds the spoke's key has answered.
+        let answer = channel.oneshot(request).await;
+        let failed = |error| link_error(&live.peer().address, &Status::from_error(Box::new(error)));
+        answer.map(drop).map_err(failed)
     }
 
     async fn open(&self, command: Envelope) -> Result<(Envelope, Frames), LinkError> {

@@ -14,6 +14,15 @@ pub trait Link: Debug + Send + Sync {
     /// If no answer came. Whether the spoke acted is unknown, unless the error says otherwise.
     async fn execute(&self, command: Envelope) -> Result<Envelope, LinkError>;
 
+    /// Makes sure that there is a connection, and that the other end answers on it. Says nothing that
+    /// is signed, so nothing is proved by it. A link without a wire has nothing to do.
+    ///
+    /// # Errors
+    /// If there is none.
+    async fn touch(&self) -> Result<(), LinkError> {
+        Ok(())
+    }
+
     /// Sends a command that opens a stream, returns its receipt and the frames that follow.
     ///
     /// # Errors

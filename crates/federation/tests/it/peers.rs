@@ -146,3 +146,21 @@ async fn commands_above_the_rate_are_turned_away_with_a_hint() {
     assert!(refusal.retry_after.is_some());
     assert_eq!(world.executed(), 2);
 }
+
+#[tokio::test]
+async fn a_touch_is_heard_without_a_command_and_silence_is_measured() {
+    let world = World::new().await;
+    let live = || world.running.connections.list()[0].clone();
+    let a_while = Duration::from_millis(100);
+    tokio::time::sleep(a_while).await;
+    assert!(live().contact().silence() >= a_while, "nobody spoke");
+    world.side.link.touch().await.unwrap();
+    assert!(live().contact().silence() < a_while, "a touch is heard");
+    assert_eq!(world.executed(), 0);
+    tokio::time::sleep(a_while).await;
+    // A change of the table that is about something else forgets nothing.
+    world.change(|peer| peer.grant.max_agents += 1);
+    assert!(live().contact().silence() >= a_while);
+    world.change(|peer| peer.state = ConnectionState::Revoked);
+    assert!(world.side.link.touch().await.is_err());
+}
