@@ -54,6 +54,18 @@ bench-docs *FLAGS:
 chaos-failpoints *FLAGS:
     cargo run --locked -p chaos -- failpoints {{FLAGS}}
 
+# Kills hub, spoke, supervisors and Valkey at random under load; takes the flags of `chaos kill`, such as `--rounds 100 --seed 7`.
+chaos-kill *FLAGS:
+    cargo run --locked -p chaos -- kill {{FLAGS}}
+
+# Runs agents for long with a fault every minute, and fails where anything grows; takes the flags of `chaos soak`, such as `--minutes 60`.
+soak *FLAGS:
+    cargo run --locked -p chaos -- soak {{FLAGS}}
+
+# Runs agents for long with a fault every minute, and fails where anything grows; takes the flags of `chaos soak`, such as `--minutes 60`.
+soak *FLAGS:
+    cargo run --locked -p chaos -- soak {{FLAGS}}
+
 # The images of docker-compose.yml: mosaic-hub, mosaic-spoke, mosaic-agent. BASE names what they are built on.
 images profile="release":
     cargo build --profile {{ profile }} --locked --bin mosaic

@@ -35,7 +35,7 @@ pub enum Victim {
     Valkey,
     /// A supervisor of an agent.
     Supervisor,
-    /// A container is paused, and stays so until somebody removes it.
+    /// A container is paused, and goes on later if nobody has removed it.
     Pause,
 }
 
@@ -156,6 +156,12 @@ impl Rounds {
         Ok(())
     }
 
+    /// How many agents were wanted so far.
+    #[must_use]
+    pub fn agents(&self) -> u32 {
+        self.clients
+    }
+
     /// Stops following, and keeps the folder if something was found.
     pub fn end(self) -> Vec<Finding> {
         self.follower.abort();
@@ -198,7 +204,7 @@ impl Rounds {
             Victim::Both => &[Part::Hub, Part::Spoke],
             Victim::Valkey => return self.restart_valkey(away).await,
             Victim::Supervisor => return self.kill_a_supervisor().await,
-            Victim::Pause => return self.pause_a_container().await,
+            Victim::Pause => return self.pause_a_container(away).await,
         };
         for part in parts {
             self.world.kill(*part);
@@ -234,7 +240,7 @@ impl Rounds {
         Ok(Instant::now())
     }
 
-    async fn pause_a_container(&mut self) -> Result<Instant> {
+    async fn pause_a_container(&mut self, away: Duration) -> Result<Instant> {
         let label = format!("label=mosaic.data={}", self.world.data().display());
         let list = ["ps", "--quiet", "--filter", &label];
         let listed = tokio::process::Command::new("docker")
@@ -244,10 +250,13 @@ impl Rounds {
         if let Ok(listed) = listed
             && let Some(id) = String::from_utf8_lossy(&listed.stdout).lines().next()
         {
-            let pause = tokio::process::Command::new("docker")
-                .args(["pause", id])
-                .output();
-            drop(pause.await); // it may have ended
+            for verb in ["pause", "unpause"] {
+                let told = tokio::process::Command::new("docker")
+                    .args([verb, id])
+                    .output();
+                drop(told.await); // it may have ended
+                sleep(away).await;
+            }
         }
         Ok(Instant::now())
     }

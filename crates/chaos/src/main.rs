@@ -6,6 +6,7 @@ use chaos::console::{note, print};
 use chaos::failpoints::{self, points};
 use chaos::kill::Load;
 use chaos::seen::{Engine, Place};
+use chaos::soak::Span;
 use chaos::told::at_socket;
 use chaos::work::{Promise, Scope};
 use chaos::world;
@@ -30,6 +31,8 @@ enum Command {
     Failpoints(FailpointArgs),
     /// Kill anybody at any moment under load, and check what is left
     Kill(KillArgs),
+    /// Run agents for long, with a fault now and then: nothing may grow
+    Soak(SoakArgs),
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +100,25 @@ struct KillArgs {
     no_docker: bool,
 }
 
+#[derive(Debug, Args)]
+struct SoakArgs {
+    /// How long, in minutes
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Seconds from one fault to the next
+    #[arg(long, default_value_t = 60)]
+    period: u64,
+    /// What chance is thrown from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Agents at once
+    #[arg(long, default_value_t = 6)]
+    agents: u64,
+    /// Leave out what needs a container engine
+    #[arg(long)]
+    no_docker: bool,
+}
+
 fn main() -> ExitCode {
     // Before anything that starts threads: a supervisor must be alone in its process.
     let part = orchestrator::supervise::play_a_part().or_else(world::play);
@@ -120,6 +142,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Check(args) => runtime.block_on(check(args)),
         Command::Failpoints(args) => runtime.block_on(crash(args)),
         Command::Kill(args) => runtime.block_on(kill(&args)),
+        Command::Soak(args) => runtime.block_on(wear(&args)),
     }
 }
 
@@ -195,6 +218,20 @@ async fn kill(args: &KillArgs) -> Result<ExitCode> {
         agents: args.agents,
     };
     let findings = chaos::kill::run(&std::env::current_exe()?, load, args.rounds).await?;
+    verdict(&findings.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+async fn wear(args: &SoakArgs) -> Result<ExitCode> {
+    let load = Load {
+        seed: args.seed,
+        docker: !args.no_docker,
+        agents: args.agents,
+    };
+    let span = Span {
+        whole: Duration::from_secs(60 * args.minutes),
+        period: Duration::from_secs(args.period),
+    };
+    let findings = chaos::soak::run(&std::env::current_exe()?, load, span).await?;
     verdict(&findings.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 

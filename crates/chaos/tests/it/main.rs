@@ -8,6 +8,8 @@
 
 mod checker;
 mod failpoints;
+mod kill;
+mod soak;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

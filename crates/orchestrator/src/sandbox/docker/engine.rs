@@ -17,8 +17,10 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long an answer may take, in seconds: a busy engine needs many for a container.
@@ -40,6 +42,8 @@ pub(super) type Input = Pin<Box<dyn AsyncWrite + Send>>;
 #[derive(Debug, Clone)]
 pub(super) struct Engine {
     pub(super) api: bollard::Docker,
+    /// Held while a network is made or removed.
+    pub(super) making: Arc<Mutex<()>>,
 }
 
 /// Whether a container was new.
@@ -57,7 +61,10 @@ impl Engine {
     pub(super) fn connect(socket: &Path) -> Result<Self, String> {
         let path = socket.to_str().ok_or("the socket's path is not text")?;
         bollard::Docker::connect_with_unix(path, ANSWER, bollard::API_DEFAULT_VERSION)
-            .map(|api| Self { api })
+            .map(|api| Self {
+                api,
+                making: Arc::default(),
+            })
             .map_err(|error| error.to_string())
     }
 

@@ -20,6 +20,7 @@ claims!([docker] [
     an_image_that_is_not_there_is_told,
     an_image_is_fetched_only_where_that_is_allowed,
     only_an_agent_with_a_network_reaches_beyond_itself,
+    agents_that_start_at_once_share_one_network,
     nothing_of_an_image_runs_but_what_was_asked_for,
 ]);
 
@@ -221,6 +222,33 @@ async fn only_an_agent_with_a_network_reaches_beyond_itself(bench: &Bench) {
     let left = docker(&["network", "ls", "--format", "{{.Name}}"]);
     let ours = format!("mosaic-{}", spoke());
     assert!(left.lines().all(|name| name != ours), "{left}");
+}
+
+/// An engine lets two of one name be made at the same moment, and then knows neither by it.
+async fn agents_that_start_at_once_share_one_network(bench: &Bench) {
+    let ours = format!("mosaic-{}", spoke());
+    let networks = || {
+        let all = docker(&["network", "ls", "--format", "{{.Name}}"]);
+        all.lines().filter(|name| *name == ours).count()
+    };
+    for _ in 0..3 {
+        let spec = || SandboxSpec {
+            network: Network::Host,
+            ..bench.spec("true")
+        };
+        let ran = tokio::join!(
+            bench.run_spec(spec()),
+            bench.run_spec(spec()),
+            bench.run_spec(spec()),
+            bench.run_spec(spec()),
+        );
+        assert_eq!(networks(), 1);
+        for (spec, ending) in [ran.0, ran.1, ran.2, ran.3] {
+            assert_eq!(ending, Ending::Exit(0));
+            bench.remove_for_good(&spec).await;
+        }
+        assert_eq!(networks(), 0);
+    }
 }
 
 /// Neither the image's entry point, nor its variables, nor its volumes and health checks.
