@@ -46,6 +46,14 @@ impl Default for Log {
     }
 }
 
+/// How many files this process may have open at once. It counts sockets, too.
+#[must_use]
+pub fn open_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = limit.current.unwrap_or(u64::MAX);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
 /// Who is silent unless a filter names it: the client of Valkey warns at each of its tries, and
 /// the mirror that holds it says the same once.
 const QUIET: &str = "fred";

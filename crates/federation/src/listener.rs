@@ -10,6 +10,7 @@ pub use stream::{PeerInfo, PeerStream};
 use crate::connection::{Connections, HubPeer};
 use crate::identity::Identity;
 use crate::tls::{self, TlsError, TlsKey};
+use mosaic_common::process::open_files_max;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use tracing::{debug, info, warn};
 
 /// Connections at a time, counting those that are still shaking hands.
 ///
-/// A hub needs a handful; with more open files than this no ordinary limit is reached.
+/// A hub needs a handful. Where a process may have few files open, it is a third of them: what is
+/// silent here must never keep the spoke from the files that a kill needs.
 const CONNECTIONS_MAX: usize = 512;
 
 /// How long a TLS handshake may take. A client that says nothing holds a place this long.
@@ -122,7 +124,8 @@ impl Listener {
         sender: mpsc::Sender<io::Result<PeerStream>>,
         cut: CancellationToken,
     ) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let most = CONNECTIONS_MAX.min(open_files_max() / 3);
+        let places = Arc::new(Semaphore::new(most));
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {
                 return; // never closed

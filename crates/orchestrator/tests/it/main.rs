@@ -9,6 +9,7 @@ mod cut_off;
 mod disk;
 mod doors;
 mod examples;
+mod flat;
 mod killswitch;
 mod lifecycle;
 mod mirror;

@@ -74,6 +74,11 @@ impl Site {
         assert_eq!(self.said(&format!("failpoint {place} reached")), 1);
     }
 
+    /// The spoke's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.spoke.id()
+    }
+
     /// The spoke's data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
