@@ -97,7 +97,7 @@ pub enum Kind {
 pub fn look(place: &Place) -> Result<Vec<Thing>> {
     let mut things = files::look(&place.data).context("the data folder")?;
     things.extend(git::look(&place.data).context("the repositories")?);
-    things.extend(groups::look(&place.site));
+    things.extend(groups::look(&place.data));
     things.extend(processes::look(&place.data, &things).context("the processes")?);
     things.extend(mounts(&place.data)?);
     if place.engine == Engine::Asked {

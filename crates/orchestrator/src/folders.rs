@@ -14,9 +14,12 @@ use std::{
 };
 
 mod claim;
+mod lock;
 mod quarantine;
 mod retired;
 mod trash;
+
+pub use lock::DataLock;
 
 /// Uids for agents of a spoke that is root, when its configuration names none.
 ///
@@ -59,6 +62,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Another process works in the data folder.
+    #[error("another spoke uses the data folder {}", .0.display())]
+    InUse(PathBuf),
     /// Every uid of the range has a folder.
     #[error("all {0} user ids for agents are in use; widen the range or clean up agents")]
     NoOwner(usize),

@@ -17,6 +17,7 @@ mod watch;
 
 pub use agent_service::LocalAgents;
 pub use caller::Caller;
+pub(crate) use ending::parse_grace;
 pub use execute::HubCommands;
 pub use operator_service::LocalOperator;
 pub use requests::Requests;

@@ -28,6 +28,7 @@ pub mod spawner;
 mod spoke;
 mod turns;
 mod upkeep;
+mod without_store;
 pub mod worktrees;
 
 pub use adapters::{bubblewrap_works, docker_works};

@@ -1,7 +1,7 @@
 //! The spoke as a program: flags, logs, signals.
 
 use crate::config::{Config, Flags};
-use crate::{Spoke, adapters};
+use crate::{Spoke, StartError, adapters, without_store};
 use anyhow::{Context, Result};
 use clap::Parser;
 use mosaic_common::{in_full, process};
@@ -58,7 +58,7 @@ fn told(error: &anyhow::Error, code: u8) -> ExitCode {
 
 async fn run(config: Config) -> Result<()> {
     process::log(config.log.format, &config.log.filter).context("log.filter")?;
-    let spoke = Spoke::start(config).await?;
+    let spoke = start(config).await?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut stop = Box::pin(process::stop_signal());
     loop {
@@ -72,6 +72,29 @@ async fn run(config: Config) -> Result<()> {
                 Ok(()) => tracing::info!("connections read again"),
                 Err(error) => tracing::error!(%error, "connections stay as they were"),
             },
+        }
+    }
+}
+
+/// Starts the spoke, as soon as its store can be used.
+async fn start(config: Config) -> Result<Spoke> {
+    let mut killed_all = false;
+    loop {
+        match Spoke::start(config.clone()).await {
+            Ok(spoke) => {
+                if killed_all {
+                    spoke
+                        .kill_all("kill-all came while the store could not be used")
+                        .await;
+                }
+                return Ok(spoke);
+            }
+            Err(StartError::Store(why)) => {
+                let identity = Identity::load(&config.identity_folder()).context("identity")?;
+                let kept = without_store::keep(&config, identity.id(), &why).await;
+                killed_all |= kept.context(in_full(&why))?;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::grpc::{LocalAgents, LocalOperator};
 use crate::listener::LocalListener;
+use crate::without_store::WithoutStore;
 use mosaic_common::proto::agent::v1::agent_service_server::AgentServiceServer;
 use mosaic_common::proto::federation::v1::operator_service_server::OperatorServiceServer;
 use mosaic_common::proto::{DESCRIPTORS, MAX_ANSWER, MAX_MESSAGE};
@@ -52,14 +53,48 @@ pub(crate) async fn local(
     let operator = OperatorServiceServer::new(operator)
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_ANSWER);
-    let serve = Server::builder()
-        .max_concurrent_streams(STREAMS)
+    let serve = server()
         .layer(Overload::new(REQUESTS, LONGEST))
         .add_service(agents)
         .add_service(operator)
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    cut(serve, stop).await;
+}
+
+/// Serves the local operator of a spoke whose store cannot be used, until `stop`. Health says that
+/// it does not serve.
+pub(crate) async fn without_store(
+    listener: LocalListener,
+    agents: WithoutStore,
+    stop: CancellationToken,
+) {
+    let (incoming, _file) = listener.incoming();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_not_serving::<AgentServiceServer<WithoutStore>>()
+        .await;
+    let agents = AgentServiceServer::new(agents)
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_ANSWER);
+    let serve = server()
+        .layer(Overload::new(REQUESTS, LONGEST))
+        .add_service(agents)
+        .add_service(health_service)
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    cut(serve, stop).await;
+}
+
+fn server() -> Server {
+    Server::builder().max_concurrent_streams(STREAMS)
+}
+
+/// Serves until its end, or for a while after `stop`.
+async fn cut<E: std::fmt::Display>(
+    serve: impl Future<Output = Result<(), E>>,
+    stop: CancellationToken,
+) {
     let late = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;

@@ -1,27 +1,25 @@
 //! A running spoke: everything wired, every door open; and its orderly end.
 
-use crate::config::{Config, Retention};
-use crate::disk::Room;
-use crate::folders::{self, Folders};
+mod parts;
+
+use crate::config::Config;
+use crate::folders::{self, DataLock};
 use crate::grpc::{HubCommands, LocalAgents, LocalOperator, Requests};
-use crate::journal::Journal;
-use crate::killswitch;
-use crate::lifecycle::{Agents, Deps, Gate};
-use crate::listener::LocalListener;
+use crate::killswitch::{self, Order};
+use crate::lifecycle::Agents;
 use crate::local_audit::LocalAudit;
 use crate::sandboxes::Sandboxes;
-use crate::spawner::Spawner;
-use crate::worktrees::{self, Worktrees};
+use crate::worktrees;
 use crate::{adapters, cut_off, reconcile, retention, serve, upkeep};
-use jiff::SignedDuration;
-use mosaic_common::{Clock, SystemClock, in_full};
+use mosaic_common::{Clock, CommandId, SystemClock, in_full};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, HubPeer};
-use mosaic_federation::identity::{self, Identity, IdentityError};
+use mosaic_federation::identity::{Identity, IdentityError};
 use mosaic_federation::ledger::Ledger;
 use mosaic_federation::listener::{ListenError, Listener};
 use mosaic_federation::record::Records;
 use mosaic_federation::server::{FederationServer, Spoke as Federation};
 use mosaic_store::{EmbeddedStore, StateStore};
+use parts::{SpokeListener, agents, ledger};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +36,8 @@ pub struct Spoke {
     /// Cancelled first: streams end, nothing new is accepted.
     stop: CancellationToken,
     serving: Vec<JoinHandle<()>>,
+    /// Held as long as the spoke works in its folders.
+    _lock: DataLock,
 }
 
 /// The step of the start that failed.
@@ -86,10 +86,10 @@ impl Spoke {
         let identity = Identity::load(&config.identity_folder()).map_err(StartError::Identity)?;
         let peers =
             connection::load_hubs(&config.connections_file()).map_err(StartError::Connections)?;
+        let lock = folders.lock().map_err(StartError::Folders)?;
         let (store, _) = EmbeddedStore::open(&folders.store()).map_err(StartError::Store)?;
         let (store, clock): (Arc<dyn StateStore>, Arc<dyn Clock>) =
             (Arc::new(store), Arc::new(SystemClock));
-        // The store's lock is held: nobody else works in these folders.
         folders.retire_trash().map_err(StartError::Folders)?;
         let worktrees =
             adapters::worktrees(&config, &folders, clock.clone()).map_err(StartError::Worktrees)?;
@@ -114,7 +114,8 @@ impl Spoke {
         });
         let taken = agents.resume().await.map_err(StartError::Store)?;
         let upkeep = upkeep::keep(agents.clone(), folders, config.disk);
-        let mut spoke = Self::serve(config, identity, agents, listener, (store, clock, ledger));
+        let parts = (store, clock, ledger);
+        let mut spoke = Self::serve(config, identity, agents, listener, parts, lock);
         let upkeep = tokio::spawn(until(spoke.stop.clone(), upkeep));
         spoke.serving.push(upkeep);
         tracing::info!(site = %spoke.config.name, listen = ?spoke.listen, taken, "spoke serves");
@@ -127,6 +128,7 @@ impl Spoke {
         agents: Agents,
         listener: SpokeListener,
         (store, clock, ledger): (Arc<dyn StateStore>, Arc<dyn Clock>, Arc<Ledger>),
+        lock: DataLock,
     ) -> Self {
         let SpokeListener {
             local,
@@ -180,6 +182,7 @@ impl Spoke {
             listen,
             stop,
             serving,
+            _lock: lock,
         }
     }
 
@@ -205,6 +208,17 @@ impl Spoke {
         Ok(())
     }
 
+    /// Kills every agent and refuses new ones, for the local operator.
+    pub async fn kill_all(&self, reason: &str) {
+        let order = Order {
+            command: CommandId::random(),
+            by: "local".to_owned(),
+            reason: reason.to_owned(),
+            connection: None,
+        };
+        drop(killswitch::kill_all(&self.agents, &order).await); // the log and the events tell of each
+    }
+
     /// Drains: no new agents, all stopped, rescued and cleaned up; then streams and doors close.
     pub async fn stop(self) {
         tracing::info!("draining");
@@ -215,99 +229,6 @@ impl Spoke {
         }
         tracing::info!("stopped");
     }
-}
-
-/// The doors, bound but not open.
-struct SpokeListener {
-    local: LocalListener,
-    federation: Option<Listener>,
-    connections: Arc<Connections<HubPeer>>,
-}
-
-impl SpokeListener {
-    async fn bind(
-        config: &Config,
-        identity: &Identity,
-        peers: Vec<HubPeer>,
-    ) -> Result<Self, StartError> {
-        let connections = Arc::new(Connections::new(peers));
-        let federation = match config.listen {
-            None => None,
-            Some(address) => {
-                let bound = Listener::bind(address, identity, connections.clone()).await;
-                Some(bound.map_err(StartError::Listen)?)
-            }
-        };
-        let path = config.socket_path();
-        let failed = |source| StartError::Socket {
-            path: path.clone(),
-            source,
-        };
-        let local = LocalListener::bind(&path).await.map_err(failed)?;
-        Ok(Self {
-            local,
-            federation,
-            connections,
-        })
-    }
-}
-
-/// Opens the memory of commands. Under an identity that was used before, a store without one
-/// means that it was lost: what was signed until now is refused then.
-async fn ledger(
-    config: &Config,
-    store: &Arc<dyn StateStore>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<Ledger>, StartError> {
-    let folder = config.identity_folder();
-    let ledger = Ledger::open(store.clone(), clock.clone(), identity::memory(&folder)).await;
-    let ledger = Arc::new(ledger.map_err(StartError::Store)?);
-    identity::mark_used(&folder).map_err(|source| {
-        StartError::Identity(IdentityError::Write {
-            path: folder.clone(),
-            source,
-        })
-    })?;
-    Ok(ledger)
-}
-
-async fn agents(
-    config: &Config,
-    folders: &Folders,
-    sandboxes: Sandboxes,
-    worktrees: Arc<dyn Worktrees>,
-    (store, clock): (&Arc<dyn StateStore>, &Arc<dyn Clock>),
-) -> Result<Agents, mosaic_store::Error> {
-    let Retention {
-        output_bytes,
-        quarantine_days,
-        ..
-    } = config.retention;
-    let spawner = Spawner {
-        worktrees: worktrees.clone(),
-        sandboxes: sandboxes.clone(),
-        repositories: config.repositories.keys().cloned().collect(),
-        profiles: config.profiles.clone(),
-        default_profile: config.default_profile.clone(),
-        limits: config.limits,
-        max_limits: config.max_limits,
-        output: folders.output_root(),
-        output_max: output_bytes,
-    };
-    let journal = Journal::new(store.clone(), clock.clone(), config.name.clone());
-    let latches = killswitch::latches(store.as_ref()).await?;
-    let stop_grace = config.times.stop_grace();
-    let deps = Deps {
-        spawner,
-        sandboxes,
-        worktrees,
-        journal,
-        stop_grace,
-        quarantine: SignedDuration::from_hours(24 * i64::from(quarantine_days)),
-    };
-    let gate = Gate::new(config.capacity.running + config.capacity.queued, latches)
-        .with_disk(Room::new(folders.data(), config.disk.free_bytes));
-    Ok(Agents::new(deps, gate, config.capacity.running))
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

@@ -2,6 +2,10 @@
 
 #![allow(clippy::disallowed_methods)] // it watches real processes, in real time
 
+mod faults;
+
+pub(crate) use faults::end;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,6 +23,7 @@ pub(crate) struct World {
     hubs: BTreeMap<String, (SocketAddr, Option<Child>)>,
     spokes: BTreeMap<String, (SocketAddr, Option<Child>)>,
     sandbox: &'static str,
+    failpoint: Option<String>,
 }
 
 /// What a process prints, and how it ended.
@@ -71,6 +76,7 @@ impl World {
             hubs: BTreeMap::new(),
             spokes: BTreeMap::new(),
             sandbox,
+            failpoint: None,
         };
         world.make_repository();
         let spokes: std::collections::BTreeSet<&str> = connected
@@ -367,7 +373,13 @@ impl World {
             .append(true)
             .open(self.folder().join(format!("{name}.log")));
         let log = log.unwrap();
-        mosaic()
+        let mut program = mosaic();
+        program.envs(
+            self.failpoint
+                .iter()
+                .map(|place| ("MOSAIC_FAILPOINT", place)),
+        );
+        program
             .args([
                 part,
                 "--log-filter",

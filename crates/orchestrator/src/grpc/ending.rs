@@ -92,7 +92,8 @@ impl Requests {
     }
 }
 
-fn parse_grace(wire: prost_types::Duration) -> Result<Duration, Refusal> {
+/// Reads how long a kill may take; refuses what nobody waits for.
+pub(crate) fn parse_grace(wire: prost_types::Duration) -> Result<Duration, Refusal> {
     let grace = span(&wire).ok_or_else(|| Refusal::invalid("grace", "must not be negative"))?;
     if grace > GRACE_MAX {
         return Err(Refusal::invalid(

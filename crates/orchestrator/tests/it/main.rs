@@ -20,6 +20,7 @@ mod reconcile;
 mod sandbox;
 mod site;
 mod stage;
+mod without_store;
 mod worktrees_add;
 mod worktrees_collect;
 mod worktrees_hostile;

@@ -57,10 +57,25 @@ impl Site {
 
     /// Kills the spoke as a crash does, and starts it with another configuration.
     pub(crate) async fn crash_and_start(&mut self, top: &str, tables: &str) {
+        self.crash();
+        self.start_again(top, tables).await;
+    }
+
+    /// Kills the spoke as a crash does.
+    pub(crate) fn crash(&mut self) {
         self.spoke.kill().unwrap();
         self.spoke.wait().unwrap();
+    }
+
+    /// Starts it again, and waits until it answers.
+    pub(crate) async fn start_again(&mut self, top: &str, tables: &str) {
         let config = configuration(self.folder.path(), top, tables);
         self.spoke = run(self.folder.path(), &config, &[]);
+        self.reach().await;
+    }
+
+    /// Connects anew.
+    pub(crate) async fn reach(&mut self) {
         self.client = reach(&self.data().join("spoke.sock")).await;
     }
 

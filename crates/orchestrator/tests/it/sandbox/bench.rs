@@ -55,7 +55,7 @@ impl Bench {
     /// With namespaces; `None`, and a word about it, where they cannot be had.
     pub(crate) async fn bubblewrap() -> Option<Self> {
         let (data, folders, program) = data();
-        let cgroups = needed("control groups", cgroups())?;
+        let cgroups = needed("control groups", cgroups(&folders))?;
         let made = Bubblewrap::probe(&folders, Some(cgroups.clone()), program.clone()).await;
         Some(Self {
             sandbox: Arc::new(needed("bubblewrap", made)?),
@@ -68,15 +68,23 @@ impl Bench {
 
     /// Without namespaces.
     pub(crate) async fn process() -> Option<Self> {
-        Some(Self::process_with(Some(needed(
-            "control groups",
-            cgroups(),
-        )?)))
+        let (data, folders, program) = data();
+        let cgroups = needed("control groups", cgroups(&folders))?;
+        Some(Self::plain(data, folders, program, Some(cgroups)))
     }
 
-    /// Without namespaces, and without control groups if there are none.
-    pub(crate) fn process_with(cgroups: Option<Cgroups>) -> Self {
+    /// Without namespaces, and without control groups.
+    pub(crate) fn process_alone() -> Self {
         let (data, folders, program) = data();
+        Self::plain(data, folders, program, None)
+    }
+
+    fn plain(
+        data: tempfile::TempDir,
+        folders: Folders,
+        program: PathBuf,
+        cgroups: Option<Cgroups>,
+    ) -> Self {
         let made = ProcessSandbox::new(&folders, cgroups.clone(), program.clone());
         Self {
             sandbox: Arc::new(made.unwrap()),
@@ -230,11 +238,11 @@ fn data() -> (tempfile::TempDir, Folders, PathBuf) {
     (data, folders, program)
 }
 
-fn cgroups() -> Result<Cgroups, String> {
+fn cgroups(folders: &Folders) -> Result<Cgroups, String> {
     if !rustix::process::geteuid().is_root() {
         return Err("the tests do not run as root".to_owned());
     }
-    Cgroups::detect(&spoke())
+    Cgroups::detect(&spoke(), folders.data())
 }
 
 /// What a test cannot do without: a failure where it is promised, a loud skip elsewhere.

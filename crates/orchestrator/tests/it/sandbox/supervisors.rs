@@ -48,7 +48,7 @@ async fn a_killed_supervisor_leaves_nothing_that_cannot_be_found(bench: &Bench) 
 
 #[tokio::test]
 async fn without_groups_children_are_found_by_their_user_when_the_supervisor_was_killed() {
-    let bench = Bench::process_with(None);
+    let bench = Bench::process_alone();
     let moment = moment();
     let script = format!("{} : > ready; sleep 1000", runaways(moment));
     let spec = bench.running(&script).await;
