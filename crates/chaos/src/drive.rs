@@ -43,6 +43,8 @@ pub struct Drive<'a> {
     said: String,
     hub: HubClient,
     spoke: AgentServiceClient<Channel>,
+    /// What the process says that dies where it was ambushed.
+    ambushed: Option<String>,
     outcome: Outcome,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Drive<'a> {
             said: format!("failpoint {name} reached"),
             failpoint: (failpoint.to_owned(), victims),
             world,
+            ambushed: None,
             outcome: Outcome::default(),
         })
     }
@@ -105,7 +108,15 @@ impl<'a> Drive<'a> {
     async fn step(&mut self, step: &Step) -> Result<()> {
         let deadline = Instant::now() + STEP;
         match step {
-            Step::Arm => return self.arm().await,
+            Step::Arm => {
+                let failpoint = self.failpoint.0.clone();
+                return self.arm(&failpoint).await;
+            }
+            Step::Ambush(first) => {
+                let name = first.split(':').next().unwrap_or_default();
+                self.ambushed = Some(format!("failpoint {name} reached"));
+                return self.arm(first).await;
+            }
             Step::Rest => {
                 let end = Instant::now() + REST;
                 while !self.deaths().await? && Instant::now() < end {
@@ -142,11 +153,10 @@ impl<'a> Drive<'a> {
     }
 
     /// Starts the victims anew, with the failpoint.
-    async fn arm(&mut self) -> Result<()> {
-        let (failpoint, victims) = self.failpoint.clone();
-        for part in victims {
+    async fn arm(&mut self, failpoint: &str) -> Result<()> {
+        for part in self.failpoint.1.clone() {
             self.world.kill(part);
-            self.world.run(part, Some(&failpoint)).await?;
+            self.world.run(part, Some(failpoint)).await?;
         }
         Ok(())
     }
@@ -160,6 +170,15 @@ impl<'a> Drive<'a> {
                 continue;
             };
             any = true;
+            let ambush = self
+                .ambushed
+                .take_if(|said| death.last_words.contains(&**said));
+            if ambush.is_some() {
+                let failpoint = self.failpoint.0.clone();
+                self.world.run(part, Some(&failpoint)).await?;
+                sleep(REST).await; // what it does by itself comes before anybody repeats a call
+                continue;
+            }
             if death.signal == Some(ABORT) && death.last_words.contains(&self.said) {
                 self.outcome.reached = true;
             } else if death.signal.is_some() {
@@ -256,7 +275,7 @@ impl<'a> Drive<'a> {
                 let told = self.told(plan).await?;
                 told.is_over().then_some(()).ok_or(Again::NotYet)
             }
-            Step::Arm | Step::Drain | Step::Rest => Ok(()),
+            Step::Arm | Step::Ambush(_) | Step::Drain | Step::Rest => Ok(()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::console::note;
 use crate::dice::Dice;
 use crate::drive::{Drive, Outcome};
 use crate::scenario::{Scenario, Step};
-use crate::world::World;
+use crate::world::{Part, World};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -178,7 +178,8 @@ async fn reach(
         world.use_next(scenario.uses(job.throw.is_multiple_of(2)));
         world.witness.forget();
         let steps = scenario.steps(world);
-        if !matches!(steps.first(), Some(Step::Arm)) {
+        let starts = matches!(steps.first(), Some(Step::Arm));
+        if !starts || !job.point.victims.contains(&Part::Spoke) {
             world.restart_spoke().await?; // with what it uses in this scenario
         }
         let drive = Drive::new(world, failpoint, job.point.victims.clone())?;

@@ -89,6 +89,7 @@ impl Rounds {
         let uses = Uses {
             docker: load.docker,
             valkey: true,
+            evicts: false,
         };
         let world = World::start(program, uses).await?;
         let history = Recorder::to(&world.folder().join("history.jsonl"))?;

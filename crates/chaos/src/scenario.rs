@@ -9,6 +9,8 @@ use mosaic_common::CommandId;
 pub enum Step {
     /// From the next start on, the failpoint is armed; and that start is now.
     Arm,
+    /// Start the victims so that they die at this failpoint first, and after that are armed.
+    Ambush(&'static str),
     /// Ask for an agent.
     Spawn(Plan),
     /// Wait until its program has begun, or it is over.
@@ -46,12 +48,18 @@ pub enum Scenario {
     Quarantine,
     /// What such an agent left has been kept long enough.
     Expire,
+    /// The hub dies with an answer that it has not written down, and dies again when it asks for it.
+    Settle,
+    /// A cache that nobody uses goes.
+    Evict,
     /// The spoke is asked to stop while agents run.
     Drain,
     /// Agents in containers, with a network and without one.
     Docker,
     /// Agents in containers; the spoke dies, and dies again while it comes back.
     DockerRecover,
+    /// The spoke dies with a container that was never told what to run, and dies again.
+    DockerUntold,
 }
 
 impl Scenario {
@@ -60,6 +68,8 @@ impl Scenario {
     pub fn candidates(point: &str, docker: bool) -> Vec<Self> {
         let part = point.split('.').next().unwrap_or_default();
         let mut order = match part {
+            "hub" => vec![Self::Mixed, Self::Settle],
+            "gc" => vec![Self::Evict],
             "docker" => vec![Self::Docker, Self::DockerRecover],
             "kill" => vec![Self::KillAll, Self::Bar],
             "cache" | "results" => vec![Self::Fresh, Self::Mixed],
@@ -76,9 +86,12 @@ impl Scenario {
             Self::Fresh,
             Self::Quarantine,
             Self::Expire,
+            Self::Settle,
+            Self::Evict,
             Self::Drain,
             Self::Docker,
             Self::DockerRecover,
+            Self::DockerUntold,
         ];
         for scenario in rest {
             if !order.contains(&scenario) {
@@ -93,7 +106,11 @@ impl Scenario {
     #[must_use]
     pub fn uses(self, valkey: bool) -> Uses {
         Uses {
-            docker: matches!(self, Self::Docker | Self::DockerRecover),
+            docker: matches!(
+                self,
+                Self::Docker | Self::DockerRecover | Self::DockerUntold
+            ),
+            evicts: self == Self::Evict,
             valkey,
         }
     }
@@ -167,6 +184,22 @@ impl Scenario {
                 Ended(never),
                 Ended(well),
             ],
+            Self::Settle => vec![
+                Step::Ambush("hub.answered"),
+                Spawn(well.clone()),
+                Ended(well),
+                Step::Rest,
+            ],
+            Self::Evict => vec![Spawn(well.clone()), Ended(well), Arm, Step::Rest],
+            Self::DockerUntold => {
+                let well = well.within("docker");
+                // The first one of a life is the one that the engine is tried out with.
+                vec![
+                    Step::Ambush("docker.attached:2"),
+                    Spawn(well.clone()),
+                    Ended(well),
+                ]
+            }
             Self::Docker => {
                 let [well, never] = [well.online(), never].map(|plan| plan.within("docker"));
                 vec![

@@ -48,6 +48,8 @@ pub struct Uses {
     pub docker: bool,
     /// What happens is copied to Valkey, if there is a server.
     pub valkey: bool,
+    /// Caches that nobody uses go at once.
+    pub evicts: bool,
 }
 
 /// Everything of one site.
@@ -287,6 +289,7 @@ impl World {
             number: self.number,
             addresses: self.addresses,
             docker: self.uses.docker,
+            evicts: self.uses.evicts,
             valkey: valkey.map(Server::url),
             fresh: self.fresh,
         })

@@ -30,6 +30,7 @@ pub(super) struct Spoke<'a> {
     pub(super) number: u32,
     pub(super) addresses: Addresses,
     pub(super) docker: bool,
+    pub(super) evicts: bool,
     pub(super) valkey: Option<String>,
     pub(super) fresh: usize,
 }
@@ -95,6 +96,9 @@ pub(super) fn write_spoke(of: &Spoke<'_>) -> Result<()> {
     for fresh in 1..=of.fresh {
         names.push(format!("\"fresh-{fresh}\""));
         writeln!(text, "[repositories.fresh-{fresh}]\npath = {source:?}")?;
+    }
+    if of.evicts {
+        writeln!(text, "[disk]\ncache_bytes = 0")?;
     }
     if let Some(url) = &of.valkey {
         writeln!(text, "[valkey]\nurl = \"{url}\"")?;

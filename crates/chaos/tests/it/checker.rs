@@ -19,6 +19,7 @@ async fn settled(docker: bool) -> (World, Plan) {
     let uses = Uses {
         docker,
         valkey: true,
+        evicts: false,
     };
     let mut world = World::start(program(), uses).await.unwrap();
     let plan = Plan::new(Ending::Well);
