@@ -19,7 +19,11 @@ const HUB: &str = "hub-chaos";
 const AGENTS: usize = 32;
 /// Users for the agents of one world, and where they begin: two worlds on one machine must not
 /// share any, since a spoke kills what its agents' users run.
-const USERS: (u32, u32) = (300_000, 1_000);
+const USERS: (u32, u32) = (1_000_000, 1_000);
+/// Worlds of one process that may live at once; the next one takes the users of one that is gone.
+const WORLDS: u32 = 16;
+/// Processes with worlds: those whose ids differ by as many are not there at once.
+const PROCESSES: u32 = 65_536;
 /// The image of agents in containers: the one that tests use.
 const IMAGE: &str = "mosaic-test";
 
@@ -72,7 +76,8 @@ pub(super) fn write_spoke(of: &Spoke<'_>) -> Result<()> {
     } else {
         "\"bubblewrap\", \"process\""
     };
-    let (first, count) = (USERS.0 + of.number % 1_000 * USERS.1, USERS.1);
+    let world = std::process::id() % PROCESSES * WORLDS + of.number % WORLDS;
+    let (first, count) = (USERS.0 + world * USERS.1, USERS.1);
     let mut text = format!(
         "name = \"{}\"\ndata = {data:?}\nlisten = \"{}\"\nsandboxes = [{sandboxes}]\n\
          default_profile = \"alone\"\n[capacity]\nrunning = {AGENTS}\n\
