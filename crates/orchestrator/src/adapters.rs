@@ -54,7 +54,7 @@ pub(crate) async fn sandboxes(config: &Config, folders: &Folders, owner: &Alias)
         .sandboxes
         .iter()
         .any(|name| *name != SandboxName::Docker);
-    let cgroups = match own.then(|| Cgroups::detect(owner, folders.data())) {
+    let cgroups = match own.then(|| Cgroups::detect(owner, folders)) {
         None => None,
         Some(Ok(cgroups)) => Some(cgroups),
         Some(Err(why)) => {

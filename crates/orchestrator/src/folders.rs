@@ -4,10 +4,13 @@
 //! agent's uid. It never reads what an agent wrote, and never follows a link. All calls block.
 
 use mosaic_common::AgentId;
+use mosaic_common::ids::hex;
+use mosaic_common::keys::sha256;
 use rustix::process::geteuid;
 use std::{
     fs, io,
     ops::Range,
+    os::unix::ffi::OsStrExt,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -128,6 +131,14 @@ impl Folders {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Tells this data folder from every other one of the machine: the first eight digits of the
+    /// SHA-256 of its path.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let path = std::path::absolute(&self.data).unwrap_or_else(|_| self.data.clone());
+        hex(&sha256(path.as_os_str().as_bytes())[..4])
     }
 
     /// Records and events.

@@ -9,7 +9,7 @@ pub mod supervise;
 mod supervised;
 
 use mosaic_common::agent::{Cause, Limits};
-use mosaic_common::{AgentId, Alias};
+use mosaic_common::{AgentId, Alias, in_full};
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 /// What a spoke needs from a sandbox, and nothing more. Everything is found from the agent id alone.
@@ -35,8 +35,8 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     /// first and has `grace` to end; zero kills at once. Succeeds if there is none.
     ///
     /// # Errors
-    /// [`Error::Alive`] if something of it could not be seen dead; any other if it is dead and
-    /// could not be removed, or was never found. It may be called again.
+    /// [`Error::Alive`] if something of it could not be seen dead, or nobody could look; any other if
+    /// it is dead and could not be removed. It may be called again.
     async fn remove(&self, agent: &AgentId, grace: Duration) -> Result<Removed, Error>;
 
     /// Every agent of this spoke that has such a sandbox, running or not.
@@ -157,4 +157,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// The same failure where it came before a proof of death: whatever it was, nothing was seen dead.
+    pub(crate) fn unproved(self) -> Self {
+        match self {
+            Self::Alive(_) => self,
+            Self::Missing(_) | Self::Start(_) | Self::System { .. } => Self::Alive(in_full(&self)),
+        }
+    }
 }

@@ -61,7 +61,7 @@ fn spawn_status_and_kill_go_through_hub_and_spoke() {
 fn the_same_command_twice_is_one_agent_and_with_another_task_a_conflict() {
     let world = World::of(&["alpha"]);
     let spawn = |task: &str| {
-        let command = "00112233445566778899aabbccddeeff";
+        let command = &mosaic_common::CommandId::random().to_string();
         let labels = ["--label", "a=1", "--label", "b=2", "--label", "c=3"];
         world.hub(
             &[

@@ -10,6 +10,7 @@ mod hub_crashes;
 mod kills;
 mod local;
 mod network_faults;
+mod partition;
 mod program;
 mod reading;
 mod refusals;

@@ -21,7 +21,8 @@ async fn nothing_hangs_and_afterwards_all_agree(fault: Fault) {
     let proxy = FaultProxy::to(world.spoke_address("alpha")).await;
     world.detour("alpha", proxy.address());
     let watch = world.begin(&["watch", "--site", "alpha"], "seen");
-    let command = "00112233445566778899aabbccddeeff";
+    // Of its own: a test beside this one looks for the processes of its agents by their ids.
+    let command = &mosaic_common::CommandId::random().to_string();
     let old = world.spawn("alpha", RUN);
     world.until_it_says("alpha", &old, "started");
     let spawn = [
@@ -92,6 +93,11 @@ async fn a_network_that_resets_is_survived() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_of_single_bytes_is_survived() {
     nothing_hangs_and_afterwards_all_agree(Fault::ByteByByte).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_network_is_survived() {
+    nothing_hangs_and_afterwards_all_agree(Fault::Delay(Duration::from_millis(200))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

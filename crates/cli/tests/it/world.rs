@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // it watches real processes, in real time
 
 mod faults;
+pub(crate) mod network;
 
 pub(crate) use faults::end;
 
@@ -24,6 +25,8 @@ pub(crate) struct World {
     spokes: BTreeMap<String, (SocketAddr, Option<Child>)>,
     sandbox: &'static str,
     failpoint: Option<String>,
+    /// Spokes that live in a network of their own.
+    networks: BTreeMap<String, String>,
 }
 
 /// What a process prints, and how it ended.
@@ -77,6 +80,7 @@ impl World {
             spokes: BTreeMap::new(),
             sandbox,
             failpoint: None,
+            networks: BTreeMap::new(),
         };
         world.make_repository();
         let spokes: std::collections::BTreeSet<&str> = connected
@@ -373,7 +377,10 @@ impl World {
             .append(true)
             .open(self.folder().join(format!("{name}.log")));
         let log = log.unwrap();
-        let mut program = mosaic();
+        let mut program = match self.networks.get(name) {
+            Some(network) => network::within(network),
+            None => mosaic(),
+        };
         program.envs(
             self.failpoint
                 .iter()

@@ -3,14 +3,11 @@
 //! It makes and removes groups below its own `mosaic-<owner>-<data>` only, and never touches another.
 
 use mosaic_common::agent::Limits;
-use mosaic_common::ids::hex;
-use mosaic_common::keys::sha256;
 use mosaic_common::{AgentId, Alias};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
     fs, io,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -20,6 +17,7 @@ mod v1;
 mod v2;
 
 use super::procfs::{self, Process};
+use crate::folders::Folders;
 
 /// Tasks of ours inside an agent's group, which come on top of the limit: bubblewrap, the
 /// program's parent with its three threads, and spares for the moment between joining the group
@@ -72,17 +70,15 @@ pub(crate) enum Cgroup {
 
 impl Cgroups {
     /// Finds, and makes, the groups of a spoke below the one that this process is in. `owner` is its
-    /// id; `data` its data folder, which tells two of one id apart.
+    /// id; `folders` tell two of one id apart.
     ///
     /// # Errors
     /// Why there can be none, for people.
-    pub fn detect(owner: &Alias, data: &Path) -> Result<Self, String> {
+    pub fn detect(owner: &Alias, folders: &Folders) -> Result<Self, String> {
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let mounts =
             fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
-        let data = std::path::absolute(data).map_err(|error| error.to_string())?;
-        let digest = sha256(data.as_os_str().as_bytes());
-        let name = format!("mosaic-{owner}-{}", hex(&digest[..4]));
+        let name = format!("mosaic-{owner}-{}", folders.fingerprint());
         let roots = v1::roots(&own, &mounts, &name);
         if !roots.is_empty() {
             return Ok(Self {

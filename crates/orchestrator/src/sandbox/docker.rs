@@ -245,12 +245,14 @@ impl Sandbox for Docker {
     async fn remove(&self, agent: &AgentId, grace: Duration) -> Result<Removed, Error> {
         let _turn = self.turns.take(agent).await;
         let name = self.site.container_name(agent);
-        let Some(seen) = self.seen(agent).await? else {
+        let seen = self.seen(agent).await.map_err(Error::unproved)?;
+        let Some(seen) = seen else {
             self.follower.forget(agent);
             return Ok(Removed::Missing);
         };
         let mut progress = self.follow(agent, &seen);
-        let stopped = stop::stop(&self.engine, &name, seen, grace).await?;
+        let stopped = stop::stop(&self.engine, &name, seen, grace).await;
+        let stopped = stopped.map_err(Error::unproved)?;
         failpoint!("docker.stopped");
         // What it wrote last is worth a moment, not the removal.
         drop(timeout(LAST_WORDS, progress.wait_for(|progress| progress.ended)).await);

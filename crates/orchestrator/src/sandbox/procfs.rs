@@ -103,7 +103,7 @@ pub(crate) fn descendants(ancestor: Process) -> io::Result<Vec<Process>> {
 }
 
 /// Every process that was started with `NAME=value` in its environment, or that runs as `owner`.
-pub(crate) fn marked(variable: &str, owner: Option<u32>) -> io::Result<Vec<Process>> {
+pub(crate) fn marked(mark: &[String], owner: Option<u32>) -> io::Result<Vec<Process>> {
     let mut found = Vec::new();
     for pid in pids()? {
         let Some(process) = Process::find(pid) else {
@@ -111,9 +111,10 @@ pub(crate) fn marked(variable: &str, owner: Option<u32>) -> io::Result<Vec<Proce
         };
         // One that cannot be read belongs to somebody else, or has just ended.
         let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let is_marked = environ
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == variable.as_bytes());
+        let is_marked = mark.iter().all(|wanted| {
+            let mut entries = environ.split(|byte| *byte == 0);
+            entries.any(|entry| entry == wanted.as_bytes())
+        });
         if is_marked || owner.is_some_and(|uid| real_uid(pid) == Some(uid)) {
             found.push(process);
         }

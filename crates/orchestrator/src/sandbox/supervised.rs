@@ -9,11 +9,11 @@ use super::{Ending, Error, Removed, SandboxSpec};
 use crate::folders::Folders;
 use crate::sandbox::supervise::{EXIT, Exit, Launch, STATE, SUPERVISE, Started, State, read};
 use crate::turns::Turns;
-use mosaic_common::AgentId;
 use mosaic_common::failpoint;
+use mosaic_common::{AgentId, in_full};
 use proof::{prove, remove_group};
 use rustix::process::Signal;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -24,6 +24,9 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
+
+/// The variable that tells which spoke a process belongs to.
+const SPOKE: &str = "MOSAIC_SPOKE";
 
 /// How long a supervisor may take to say that the program runs. Namespaces take ten
 /// milliseconds; a machine that is out of memory takes its time.
@@ -54,6 +57,8 @@ struct Found {
     folder: PathBuf,
     /// Its user, while no other agent can have that.
     owner: Option<u32>,
+    /// What all its processes have in their environment.
+    mark: [String; 2],
 }
 
 impl Supervised {
@@ -97,7 +102,7 @@ impl Supervised {
             agent: spec.agent.clone(),
             sandbox: sandbox.to_owned(),
             argv: spec.argv.clone(),
-            env: spec.env.clone(),
+            env: self.marked(spec),
             stdin: spec.stdin.clone(),
             workdir: spec.workdir.clone(),
             owner: spec.owner,
@@ -177,13 +182,16 @@ impl Supervised {
     /// Asks, kills, proves, and removes what is left.
     pub(super) async fn remove(&self, agent: &AgentId, grace: Duration) -> Result<Removed, Error> {
         let _turn = self.turns.take(agent).await;
-        let found = self.find(agent)?;
+        let found = self.find(agent).map_err(Error::unproved)?;
         let Some(found) = found else {
             return Ok(Removed::Missing);
         };
-        self.stop(agent, &found, grace).await?;
+        // A kill that fails half-way is no reason not to look: the proof kills once more.
+        if let Err(error) = self.stop(&found, grace).await {
+            tracing::warn!(agent.id = %agent, error = %in_full(&error), "a kill failed");
+        }
         failpoint!("sandbox.stopped");
-        let proof = prove(agent, &found).await?;
+        let proof = prove(&found).await.map_err(Error::unproved)?;
         failpoint!("sandbox.proved");
         if let Some(cgroup) = &found.cgroup {
             remove_group(cgroup).await?;
@@ -199,7 +207,7 @@ impl Supervised {
         Ok(Removed::Dead(proof))
     }
 
-    async fn stop(&self, agent: &AgentId, found: &Found, grace: Duration) -> Result<(), Error> {
+    async fn stop(&self, found: &Found, grace: Duration) -> Result<(), Error> {
         if let Some(state) = found.state.as_ref().filter(|state| is_of_this_boot(state)) {
             let asked = [(Signal::TERM, grace), (Signal::USR1, PROOF / 2)];
             for (signal, patience) in asked {
@@ -217,7 +225,7 @@ impl Supervised {
                 init.signal(Signal::KILL);
             }
         }
-        let (cgroup, mark, owner) = (found.cgroup.clone(), mark(agent), found.owner);
+        let (cgroup, mark, owner) = (found.cgroup.clone(), found.mark.clone(), found.owner);
         let kill = move || {
             if let Some(cgroup) = &cgroup {
                 cgroup.kill()?;
@@ -250,6 +258,22 @@ impl Supervised {
         Ok(agents.into_iter().filter(ours).collect())
     }
 
+    /// The program's environment, with what tells whose it is.
+    fn marked(&self, spec: &SandboxSpec) -> BTreeMap<String, String> {
+        let mut env = spec.env.clone();
+        env.insert(SPOKE.to_owned(), self.folders.fingerprint());
+        env
+    }
+
+    /// The entries that every process of an agent has in its environment: its id, and which spoke's,
+    /// since two on one machine may have agents of one id.
+    fn mark(&self, agent: &AgentId) -> [String; 2] {
+        [
+            format!("MOSAIC_AGENT_ID={agent}"),
+            format!("{SPOKE}={}", self.folders.fingerprint()),
+        ]
+    }
+
     fn find(&self, agent: &AgentId) -> Result<Option<Found>, Error> {
         let folder = self.folders.run(agent);
         let state: Option<State> =
@@ -267,6 +291,7 @@ impl Supervised {
             cgroup,
             folder,
             owner,
+            mark: self.mark(agent),
         }))
     }
 
@@ -276,11 +301,6 @@ impl Supervised {
         let folder = std::fs::symlink_metadata(self.folders.agent(agent));
         owner != root && folder.is_ok_and(|folder| folder.uid() == owner)
     }
-}
-
-/// The entry that every process of an agent has in its environment.
-fn mark(agent: &AgentId) -> String {
-    format!("MOSAIC_AGENT_ID={agent}")
 }
 
 fn is_of_this_boot(state: &State) -> bool {

@@ -45,6 +45,7 @@ const OWN_TASKS: i64 = 8;
 pub(super) struct Site {
     owner: String,
     data: PathBuf,
+    fingerprint: String,
     image: String,
     runtime: Option<String>,
     program: PathBuf,
@@ -62,6 +63,7 @@ impl Site {
         Self {
             owner: owner.to_string(),
             data: folders.data().to_owned(),
+            fingerprint: folders.fingerprint(),
             image: settings.image.clone(),
             runtime: settings.runtime.clone(),
             program,
@@ -89,7 +91,7 @@ impl Site {
 
     /// The network of agents that may use one.
     pub(super) fn network(&self) -> String {
-        format!("mosaic-{}", self.owner)
+        format!("mosaic-{}-{}", self.owner, self.fingerprint)
     }
 
     /// The network this agent needs to be there.

@@ -1,19 +1,18 @@
 //! The proof that an agent is dead: nothing that is known of it, or that bears its mark, lives.
 
-use super::{Found, LOOK, PROOF, failed, is_of_this_boot, mark, off_thread};
+use super::{Found, LOOK, PROOF, failed, is_of_this_boot, off_thread};
 use crate::sandbox::Error;
 use crate::sandbox::cgroup::Cgroup;
 use crate::sandbox::procfs::{self, Process};
-use mosaic_common::AgentId;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Looks until nothing of the agent lives, and says how that was seen.
-pub(super) async fn prove(agent: &AgentId, found: &Found) -> Result<String, Error> {
+pub(super) async fn prove(found: &Found) -> Result<String, Error> {
     let (deadline, mut pause) = (Instant::now() + PROOF, LOOK.0);
     loop {
         let (known, cgroup) = (known(found), found.cgroup.clone());
-        let (mark, owner) = (mark(agent), found.owner);
+        let (mark, owner) = (found.mark.clone(), found.owner);
         let look = move || {
             let mut left: Vec<Process> = known
                 .into_iter()

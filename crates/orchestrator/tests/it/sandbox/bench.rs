@@ -242,7 +242,7 @@ fn cgroups(folders: &Folders) -> Result<Cgroups, String> {
     if !rustix::process::geteuid().is_root() {
         return Err("the tests do not run as root".to_owned());
     }
-    Cgroups::detect(&spoke(), folders.data())
+    Cgroups::detect(&spoke(), folders)
 }
 
 /// What a test cannot do without: a failure where it is promised, a loud skip elsewhere.

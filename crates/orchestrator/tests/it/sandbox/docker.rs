@@ -220,13 +220,13 @@ async fn only_an_agent_with_a_network_reaches_beyond_itself(bench: &Bench) {
     assert_eq!(said(&spec), "eth0 lo ");
     bench.remove_for_good(&spec).await;
     let left = docker(&["network", "ls", "--format", "{{.Name}}"]);
-    let ours = format!("mosaic-{}", spoke());
+    let ours = format!("mosaic-{}-{}", spoke(), bench.folders.fingerprint());
     assert!(left.lines().all(|name| name != ours), "{left}");
 }
 
 /// An engine lets two of one name be made at the same moment, and then knows neither by it.
 async fn agents_that_start_at_once_share_one_network(bench: &Bench) {
-    let ours = format!("mosaic-{}", spoke());
+    let ours = format!("mosaic-{}-{}", spoke(), bench.folders.fingerprint());
     let networks = || {
         let all = docker(&["network", "ls", "--format", "{{.Name}}"]);
         all.lines().filter(|name| *name == ours).count()

@@ -105,6 +105,10 @@ async fn the_environment_is_what_was_given_and_the_agents_id(bench: &Bench) {
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     given.insert("MOSAIC_AGENT_ID", spec.agent.as_str());
+    let spoke = bench.folders.fingerprint();
+    if bench.sandbox.name().as_str() != "docker" {
+        given.insert("MOSAIC_SPOKE", &spoke); // a container has labels
+    }
     assert_eq!(seen, given);
 }
 

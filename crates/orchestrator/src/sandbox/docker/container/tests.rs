@@ -70,7 +70,7 @@ fn only_an_agent_with_a_network_is_on_one() {
         network: Network::Host,
         ..spec()
     };
-    assert_eq!(seen(&with)["HostConfig"]["NetworkMode"], "mosaic-site");
+    assert_eq!(seen(&with)["HostConfig"]["NetworkMode"], site().network());
     assert_eq!(seen(&spec())["HostConfig"]["NetworkMode"], "none");
 }
 
