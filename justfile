@@ -62,10 +62,6 @@ chaos-kill *FLAGS:
 soak *FLAGS:
     cargo run --locked -p chaos -- soak {{FLAGS}}
 
-# Runs agents for long with a fault every minute, and fails where anything grows; takes the flags of `chaos soak`, such as `--minutes 60`.
-soak *FLAGS:
-    cargo run --locked -p chaos -- soak {{FLAGS}}
-
 # The images of docker-compose.yml: mosaic-hub, mosaic-spoke, mosaic-agent. BASE names what they are built on.
 images profile="release":
     cargo build --profile {{ profile }} --locked --bin mosaic
