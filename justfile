@@ -88,8 +88,7 @@ proto:
     buf lint
     scripts/proto-breaking
 
-# Who may use whom, where each outside library is imported, and whether a side effect lacks a
-# failpoint; and whether the checks still bite.
+# Who may use whom, where each library is imported, which side effect lacks a failpoint; and do the checks still bite?
 invariants:
     scripts/invariants
     scripts/invariants-test

@@ -5,7 +5,7 @@ use mosaic_common::agent::Limits;
 use mosaic_testkit::engine::EngineDoor;
 use orchestrator::folders::Folders;
 use orchestrator::sandbox::docker::Docker;
-use orchestrator::sandbox::{Ending, Network, Removed, Sandbox, SandboxSpec};
+use orchestrator::sandbox::{Ending, Error, Network, Removed, Sandbox, SandboxSpec};
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ claims!([docker] [
     only_an_agent_with_a_network_reaches_beyond_itself,
     agents_that_start_at_once_share_one_network,
     nothing_of_an_image_runs_but_what_was_asked_for,
+    an_engine_that_cannot_be_asked_proves_nothing,
 ]);
 
 /// Asks the engine by its own client.
@@ -249,6 +250,29 @@ async fn agents_that_start_at_once_share_one_network(bench: &Bench) {
         }
         assert_eq!(networks(), 0);
     }
+}
+
+async fn an_engine_that_cannot_be_asked_proves_nothing(bench: &Bench) {
+    let door = EngineDoor::open();
+    let mut settings = settings();
+    settings.socket = door.socket().to_owned();
+    let program = env!("CARGO_BIN_EXE_orchestrator").into();
+    let docker = Docker::probe(&spoke(), &settings, &bench.folders, program).await;
+    let docker = docker.unwrap();
+    let spec = bench.spec("exec sleep 1000");
+    docker.ensure(&spec).await.unwrap();
+    for request in ["GET /containers/", "POST /containers/"] {
+        door.fail(request);
+        let error = docker
+            .remove(&spec.agent, Duration::ZERO)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Alive(_)), "{request}: {error}");
+        door.mend();
+    }
+    assert_eq!(docker.list().await.unwrap(), [spec.agent.clone()]);
+    let removed = docker.remove(&spec.agent, Duration::ZERO).await.unwrap();
+    assert!(matches!(removed, Removed::Dead(_)), "{removed:?}");
 }
 
 /// Neither the image's entry point, nor its variables, nor its volumes and health checks.
