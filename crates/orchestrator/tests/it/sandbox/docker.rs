@@ -270,7 +270,7 @@ async fn an_engine_that_cannot_be_asked_proves_nothing(bench: &Bench) {
         assert!(matches!(error, Error::Alive(_)), "{request}: {error}");
         door.mend();
     }
-    assert_eq!(docker.list().await.unwrap(), [spec.agent.clone()]);
+    assert!(docker.list().await.unwrap().contains(&spec.agent));
     let removed = docker.remove(&spec.agent, Duration::ZERO).await.unwrap();
     assert!(matches!(removed, Removed::Dead(_)), "{removed:?}");
 }
