@@ -60,12 +60,12 @@ fn spawn_status_and_kill_go_through_hub_and_spoke() {
 #[test]
 fn the_same_command_twice_is_one_agent_and_with_another_task_a_conflict() {
     let world = World::of(&["alpha"]);
+    let command = mosaic_common::CommandId::random().to_string();
     let spawn = |task: &str| {
-        let command = &mosaic_common::CommandId::random().to_string();
         let labels = ["--label", "a=1", "--label", "b=2", "--label", "c=3"];
         world.hub(
             &[
-                &["spawn", "--repo", "demo", "--command-id", command][..],
+                &["spawn", "--repo", "demo", "--command-id", &command][..],
                 &labels,
                 &[task],
             ]
