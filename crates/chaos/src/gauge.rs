@@ -66,7 +66,7 @@ impl Usage {
         let fds = fs::read_dir(format!("/proc/{pid}/fd"));
         Self {
             fds: fds.map_or(0, |fds| fds.count() as u64),
-            memory: number("VmRSS:"),
+            memory: number("RssAnon:") + number("VmSwap:"),
             threads: number("Threads:"),
         }
     }

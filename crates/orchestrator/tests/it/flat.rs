@@ -32,7 +32,9 @@ fn holdings(pid: u32) -> Holdings {
     let of = |name: &str| format!("/proc/{pid}/{name}");
     let count = |name: &str| fs::read_dir(of(name)).unwrap().count();
     let rollup = fs::read_to_string(of("smaps_rollup")).unwrap();
-    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+    // Neither what the kernel has swapped out nor what it reads again from a file makes a difference.
+    let own = |line: &&str| line.starts_with("Anonymous:") || line.starts_with("Swap:");
+    let own = rollup.lines().filter(own);
     let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
     let threads = fs::read_dir(of("task")).unwrap();
     let children = threads.map(|thread| {
@@ -43,7 +45,7 @@ fn holdings(pid: u32) -> Holdings {
         files: count("fd"),
         threads: count("task"),
         children: children.sum(),
-        memory: private.filter_map(kib).sum(),
+        memory: own.filter_map(kib).sum(),
     }
 }
 
