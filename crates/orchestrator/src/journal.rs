@@ -2,9 +2,11 @@
 //! one durable write. It decides nothing.
 
 use jiff::Timestamp;
-use mosaic_common::agent::{AgentRecord, Event};
-use mosaic_common::{AgentId, Alias, Clock, Reason, Refusal};
+use mosaic_common::agent::{AgentRecord, AgentState, Cause, Event, Limits, Spec};
+use mosaic_common::ids::InvalidId;
+use mosaic_common::{AgentId, Alias, Clock, CommandId, Reason, Refusal};
 use mosaic_store::{Error, Events, Row, StateStore, Table, Write};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -42,6 +44,42 @@ impl Journal {
     #[must_use]
     pub fn site(&self) -> &Alias {
         &self.site
+    }
+
+    /// The record of an agent that nobody asked for here: an id, a state and why, and no more. It is
+    /// written nowhere yet.
+    ///
+    /// # Errors
+    /// If the id cannot stand as the name of a task.
+    pub fn unasked(
+        &self,
+        agent: &AgentId,
+        command_id: CommandId,
+        (state, cause): (AgentState, Cause),
+    ) -> Result<AgentRecord, InvalidId> {
+        Ok(AgentRecord {
+            spec: Spec {
+                agent_id: agent.clone(),
+                task_id: agent.as_str().parse()?,
+                repository: None,
+                base_ref: None,
+                profile: None,
+                sandbox: None,
+                task: String::new(),
+                limits: Limits::default(),
+                labels: BTreeMap::new(),
+            },
+            site: self.site.clone(),
+            state,
+            cause: Some(cause),
+            connection: None,
+            command_id,
+            created: self.now(),
+            started: None,
+            ended: None,
+            cleanup: None,
+            usage: None,
+        })
     }
 
     /// Makes a record and tells its state, unless there is one of that id.

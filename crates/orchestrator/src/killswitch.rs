@@ -6,11 +6,11 @@
 use crate::journal::unavailable;
 use crate::lifecycle::policy::{self, Barred, Decision, Request};
 use crate::lifecycle::{Agents, Ended, Latch};
-use mosaic_common::agent::{AgentRecord, AgentState, Cause, Spec};
+use mosaic_common::agent::{AgentRecord, AgentState, Cause};
 use mosaic_common::failpoint;
 use mosaic_common::{AgentId, Alias, CommandId, Refusal};
 use mosaic_store::{Table, Write};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long a kill may take beyond the grace before its caller is told that it is not proved.
@@ -238,36 +238,14 @@ fn is_killed(record: &AgentRecord) -> bool {
 /// Bars an id; false if there is an agent of it by now.
 async fn bar(agents: &Agents, agent: &AgentId, order: &Order) -> Result<bool, Refusal> {
     let journal = &agents.deps().journal;
-    let now = journal.now();
-    let task_id = agent
-        .as_str()
-        .parse()
-        .map_err(|error| Refusal::invalid("agent_id", error))?;
-    let spec = Spec {
-        agent_id: agent.clone(),
-        task_id,
-        repository: None,
-        base_ref: None,
-        profile: None,
-        sandbox: None,
-        task: String::new(),
-        limits: mosaic_common::agent::Limits::default(),
-        labels: BTreeMap::new(),
-    };
+    let by = order.by.clone();
+    let barred = (AgentState::Killed, Cause::Barred { by });
+    let record = journal.unasked(agent, order.command, barred);
+    let record = record.map_err(|error| Refusal::invalid("agent_id", error))?;
     let record = AgentRecord {
-        spec,
-        site: journal.site().clone(),
-        state: AgentState::Killed,
-        cause: Some(Cause::Barred {
-            by: order.by.clone(),
-        }),
         connection: order.connection.clone(),
-        command_id: order.command,
-        created: now,
-        started: None,
-        ended: Some(now),
-        cleanup: None,
-        usage: None,
+        ended: Some(record.created),
+        ..record
     };
     let created = journal
         .create(&record)

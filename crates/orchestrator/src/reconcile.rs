@@ -9,7 +9,7 @@
 //! nothing itself: an orphan gets a record that says what is known, and ends as every agent does.
 
 use crate::lifecycle::Agents;
-use mosaic_common::agent::{AgentRecord, AgentState, Cause, Limits, Spec};
+use mosaic_common::agent::{AgentRecord, AgentState, Cause};
 use mosaic_common::{AgentId, Alias, CommandId, in_full};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -150,32 +150,12 @@ async fn stranger(
 ) -> Result<AgentRecord, String> {
     let deps = agents.deps();
     let repository = deps.worktrees.origin(agent).await;
-    let now = deps.journal.now();
-    let spec = Spec {
-        agent_id: agent.clone(),
-        task_id: agent.as_str().parse().map_err(|error| format!("{error}"))?,
-        repository: repository.map_err(|error| in_full(&error))?,
-        base_ref: None,
-        profile: None,
-        sandbox,
-        task: String::new(),
-        limits: Limits::default(),
-        labels: BTreeMap::new(),
-    };
     let detail = "the spoke's store has no record of it".to_owned();
-    let record = AgentRecord {
-        spec,
-        site: deps.journal.site().clone(),
-        state: AgentState::Stopping,
-        cause: Some(Cause::Lost { detail }),
-        connection: None,
-        command_id: CommandId::random(),
-        created: now,
-        started: None,
-        ended: None,
-        cleanup: None,
-        usage: None,
-    };
+    let lost = (AgentState::Stopping, Cause::Lost { detail });
+    let record = deps.journal.unasked(agent, CommandId::random(), lost);
+    let mut record = record.map_err(|error| error.to_string())?;
+    record.spec.repository = repository.map_err(|error| in_full(&error))?;
+    record.spec.sandbox = sandbox;
     match deps.journal.create(&record).await {
         Ok(crate::journal::Created::New) => Ok(record),
         Ok(crate::journal::Created::Found(_)) => Err("it came alive".to_owned()),

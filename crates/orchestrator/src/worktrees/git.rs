@@ -83,6 +83,25 @@ impl GitWorktrees {
         found.ok_or_else(|| Error::UnknownRepository(alias.clone()))
     }
 
+    /// Deletes something of an agent's, and then forgets what it borrows.
+    async fn clear(
+        &self,
+        agent: &AgentId,
+        repository: Option<&Alias>,
+        delete: fn(&Folders, &AgentId) -> Result<(), folders::Error>,
+    ) -> Result<(), Error> {
+        let caches = self.borrowed_from(repository);
+        let turn = self.turns.take(agent).await;
+        let visits = visit_all(&caches).await;
+        let (folders, agent) = (self.folders.clone(), agent.clone());
+        blocking(move || {
+            let _held = (turn, visits);
+            delete(&folders, &agent).map_err(folder_failed)?;
+            caches.iter().try_for_each(|cache| cache.unpin(&agent))
+        })
+        .await
+    }
+
     /// The caches that an agent may borrow from. A repository that is no longer configured must not
     /// keep a folder for ever.
     fn borrowed_from(&self, repository: Option<&Alias>) -> Vec<Arc<Cache>> {
@@ -167,15 +186,10 @@ impl Worktrees for GitWorktrees {
     }
 
     async fn remove(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
-        let caches = self.borrowed_from(repository);
-        let turn = self.turns.take(agent).await;
-        let visits = visit_all(&caches).await;
-        let (folders, agent) = (self.folders.clone(), agent.clone());
-        blocking(move || {
-            let _held = (turn, visits);
-            folders.discard(&agent).map_err(folder_failed)?;
+        self.clear(agent, repository, |folders, agent| {
+            folders.discard(agent)?;
             failpoint!("worktree.discarded");
-            caches.iter().try_for_each(|cache| cache.unpin(&agent))
+            Ok(())
         })
         .await
     }
@@ -191,15 +205,10 @@ impl Worktrees for GitWorktrees {
     }
 
     async fn expire(&self, agent: &AgentId, repository: Option<&Alias>) -> Result<(), Error> {
-        let caches = self.borrowed_from(repository);
-        let turn = self.turns.take(agent).await;
-        let visits = visit_all(&caches).await;
-        let (folders, agent) = (self.folders.clone(), agent.clone());
-        blocking(move || {
-            let _held = (turn, visits);
-            folders.discard_aside(&agent).map_err(folder_failed)?;
+        self.clear(agent, repository, |folders, agent| {
+            folders.discard_aside(agent)?;
             failpoint!("quarantine.expired");
-            caches.iter().try_for_each(|cache| cache.unpin(&agent))
+            Ok(())
         })
         .await
     }
