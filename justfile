@@ -38,9 +38,10 @@ doctest:
 python:
     tests/python/run
 
-# The story of the README: a hub, two spokes, and agents that leave nothing behind.
+# The story of the README: a hub, two spokes, and agents that leave nothing behind. What is shipped has no failpoint.
 demo:
     cargo run --release --locked --bin mosaic -- demo
+    test "$(grep -c MOSAIC_FAILPOINT "${CARGO_TARGET_DIR:-target}/release/mosaic")" = 0
 
 # What Mosaic costs against what it is built on. Wants a quiet machine and ten to twenty minutes; takes the flags of `bench`.
 bench *FLAGS:

@@ -248,11 +248,12 @@ impl<'a> Drive<'a> {
                 request.command_id.clone_from(command);
                 let killed = answered(self.hub.kill(request).await)?;
                 match killed.into_inner().outcome() {
-                    KillOutcome::NotProved => Err(Again::NotYet),
                     KillOutcome::Unspecified
-                    | KillOutcome::Killed
-                    | KillOutcome::AlreadyEnded
-                    | KillOutcome::NeverStarted => Ok(()),
+                    | KillOutcome::NotProved
+                    | KillOutcome::Unreachable => Err(Again::NotYet),
+                    KillOutcome::Killed | KillOutcome::AlreadyEnded | KillOutcome::NeverStarted => {
+                        Ok(())
+                    }
                 }
             }
             Step::KillAll(command) => {

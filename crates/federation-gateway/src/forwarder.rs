@@ -99,6 +99,20 @@ impl Forwarder {
         work.instrument(span).await
     }
 
+    /// Asks a site for what only the hub itself wants to know, and records nothing.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub(crate) async fn ask<R>(&self, sending: Sending<'_, R>) -> Result<R::Response, Refusal>
+    where
+        R: Request,
+        R::Response: Testimony,
+    {
+        let sealed = self.seal(&sending);
+        let answer = self.exchange(&sending, &sealed);
+        Ok(answer.instrument(span(&sending)).await?)
+    }
+
     /// Opens a stream at a site. Its frames are checked as they come.
     ///
     /// # Errors

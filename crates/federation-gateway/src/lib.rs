@@ -2,6 +2,7 @@
 //! It holds no agent and decides nothing about one.
 
 pub mod access;
+mod census;
 pub mod claims;
 pub mod config;
 pub mod fanout;
@@ -20,6 +21,7 @@ pub mod tokens;
 
 pub use program::main_with;
 
+use census::Census;
 use claims::Claims;
 use config::{Config, ConfigError};
 use forwarder::Forwarder;
@@ -125,7 +127,14 @@ impl Hub {
         let (sender, open) = mpsc::unbounded_channel();
         let parts = parts(&config, &identity, sites, store, clock.clone(), sender);
         let (stop, memory) = (parts.stop.clone(), Memory::of(&parts));
-        let presence = presence::keep(parts.sites.clone());
+        let (came_back, back) = mpsc::unbounded_channel();
+        let presence = presence::keep(parts.sites.clone(), came_back);
+        let census = Census {
+            sites: parts.sites.clone(),
+            forwarder: parts.forwarder.clone(),
+            index: parts.index.clone(),
+            memory: SignedDuration::from_hours(24 * i64::from(config.command_days)),
+        };
         let settler = Settler {
             sites: parts.sites.clone(),
             forwarder: parts.forwarder.clone(),
@@ -135,6 +144,7 @@ impl Hub {
         tokio::spawn(memory.keep(clock, config.command_days, stop.clone()));
         tokio::spawn(settler.run(open, stop.clone()));
         tokio::spawn(stop.clone().run_until_cancelled_owned(presence));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(census.run(back)));
         let (address, sites) = (serving.address, connections.list().len());
         tracing::info!(hub = %identity.id(), %address, sites, "hub serves");
         Ok(Self {
@@ -184,7 +194,7 @@ fn parts(
 ) -> HubParts {
     HubParts {
         sites: Arc::new(sites),
-        index: Index::new(store.clone()),
+        index: Index::new(store.clone(), clock.clone()),
         claims: Claims::new(store.clone(), clock.clone()),
         forwarder: Forwarder {
             issuer: Issuer::new(identity, clock.clone()),

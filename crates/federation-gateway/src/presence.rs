@@ -7,6 +7,7 @@ use mosaic_common::Alias;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 /// How often. A site that has not heard of its hub for a minute at least may stop its agents.
@@ -15,11 +16,15 @@ const EVERY: Duration = Duration::from_secs(10);
 /// How long one site may take. The others do not wait for it, but the next round does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Touches every site that may be used, now and for ever.
-pub(crate) async fn keep(sites: Arc<Sites>) {
+/// Touches every site that may be used, now and for ever, and tells which have come `back`.
+pub(crate) async fn keep(sites: Arc<Sites>, back: UnboundedSender<Alias>) {
     let mut away = BTreeSet::new();
     loop {
-        away = look(&sites, &away).await;
+        let now = look(&sites, &away).await;
+        for site in away.difference(&now) {
+            back.send(site.clone()).ok(); // nobody counts sites any more: the hub stops
+        }
+        away = now;
         tokio::time::sleep(EVERY).await;
     }
 }

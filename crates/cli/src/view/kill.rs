@@ -36,7 +36,7 @@ pub(crate) struct KillAllRow {
     pub site: String,
     /// Which.
     pub agent_id: String,
-    /// As in [`KillView`].
+    /// As in [`KillView`]; `unreachable` where its site did not answer.
     pub outcome: &'static str,
     /// Why it could not be proved.
     pub detail: Option<String>,
@@ -78,6 +78,7 @@ fn outcome_word(outcome: pb::KillOutcome) -> &'static str {
         pb::KillOutcome::AlreadyEnded => "already_ended",
         pb::KillOutcome::NeverStarted => "never_started",
         pb::KillOutcome::NotProved => "not_proved",
+        pb::KillOutcome::Unreachable => "unreachable",
     }
 }
 

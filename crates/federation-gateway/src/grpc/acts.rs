@@ -84,16 +84,28 @@ impl HubParts {
         };
         let _claim = self.claims.take(command, &request).await?;
         request.site.clear();
-        self.forwarder
+        let answer = self
+            .forwarder
             .send(Sending {
                 site: &site,
                 command,
                 origin: &origin,
-                agent: Some(agent),
+                agent: Some(agent.clone()),
                 request: &request,
                 extra: grace + KILL_EXTRA,
             })
-            .await
+            .await?;
+        if is_dead(answer.outcome()) {
+            self.bury(&site, vec![agent]);
+        }
+        Ok(answer)
+    }
+
+    /// Notes in the index that agents are dead. Nobody waits for it: a census would find out too.
+    fn bury(&self, site: &Site, agents: Vec<AgentId>) {
+        let (index, name) = (self.index.clone(), site.name().clone());
+        let seen: Vec<_> = agents.into_iter().map(|agent| (agent, true)).collect();
+        tokio::spawn(async move { index.learn(&name, &seen).await });
     }
 
     pub(super) async fn kill_all(
@@ -121,11 +133,36 @@ impl HubParts {
             unreachable: answers.unreachable,
             ..pb::KillAllResponse::default()
         };
-        for (_, answer) in answers.answered {
+        for (site, answer) in answers.answered {
+            let dead = answer.results.iter().filter(|row| is_dead(row.outcome()));
+            let dead = dead.filter_map(|row| row.agent_id.parse().ok());
+            self.bury(&site, dead.collect());
             told.results.extend(answer.results);
             told.latched_in_memory.extend(answer.latched_in_memory);
         }
+        for silent in &told.unreachable {
+            told.results.extend(self.last_known(silent).await?);
+        }
         Ok(told)
+    }
+
+    /// A line for each agent that a silent site may still have.
+    async fn last_known(
+        &self,
+        silent: &pb::Unreachable,
+    ) -> Result<Vec<pb::KillAllResult>, Refusal> {
+        let Ok(site) = silent.site.parse() else {
+            return Ok(Vec::new()); // names of sites come from the configuration, and parse
+        };
+        let alive = self.index.alive(&site).await?.into_iter();
+        let line = |agent: AgentId| pb::KillAllResult {
+            site: silent.site.clone(),
+            agent_id: agent.to_string(),
+            outcome: pb::KillOutcome::Unreachable.into(),
+            detail: "it was given to this site, which did not answer; that it ended is not known"
+                .into(),
+        };
+        Ok(alive.map(line).collect())
     }
 
     pub(super) async fn release(
@@ -196,6 +233,11 @@ impl HubParts {
         answers.unreachable.extend(self.sites.suspended());
         Ok(answers)
     }
+}
+
+fn is_dead(outcome: pb::KillOutcome) -> bool {
+    use pb::KillOutcome::{AlreadyEnded, Killed, NeverStarted};
+    matches!(outcome, Killed | AlreadyEnded | NeverStarted)
 }
 
 /// What every site gets the same.

@@ -2,12 +2,13 @@
 
 use super::hub::HubParts;
 use super::parse;
+use crate::census;
 use crate::fanout;
 use crate::forwarder::Sending;
 use crate::paging::{self, Cursor, Place, SitePage};
 use crate::sites::{Needs, Site};
 use mosaic_common::proto::agent::v1 as pb;
-use mosaic_common::{AgentId, CommandId, Refusal};
+use mosaic_common::{CommandId, Refusal};
 use mosaic_federation::issuer::Origin;
 use std::time::Duration;
 
@@ -72,9 +73,8 @@ impl HubParts {
             extra: Duration::ZERO,
         };
         let answer = self.forwarder.send(sending).await?;
-        let ids = answer.agents.iter().map(|agent| agent.agent_id.parse());
-        let ids: Vec<AgentId> = ids.collect::<Result<_, _>>().unwrap_or_default(); // checked when it came
-        let own = self.index.claim_all(&ids, site.name()).await?;
+        let seen: Vec<_> = answer.agents.iter().filter_map(census::seen).collect(); // ids were checked as it came
+        let own = self.index.learn(site.name(), &seen).await?;
         let agents = answer.agents.into_iter().zip(own).filter_map(|(agent, own)| {
             if !own {
                 tracing::warn!(agent.id = agent.agent_id, connection.id = %site.peer().id, "a site lists another site's agent");

@@ -2,11 +2,12 @@
 //! answer is named.
 
 use crate::spoke::Mood;
-use crate::world::{World, reason, spawned};
+use crate::world::{PATIENCE, World, reason, spawned};
 use mosaic_common::Reason;
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::proto::federation::v1::CommandKind;
 use mosaic_federation::connection::ConnectionState::{Active, Pending, Revoked, Suspended};
+use std::time::Duration;
 
 fn named(unreachable: &[pb::Unreachable]) -> Vec<&str> {
     let mut sites: Vec<_> = unreachable.iter().map(|site| site.site.as_str()).collect();
@@ -73,7 +74,13 @@ async fn kill_all_reaches_every_active_site_and_names_those_it_does_not() {
     let world = World::with(&states).await;
     let mut client = world.admin().await;
     spawned(&mut client, "a").await;
-    spawned(&mut client, "b").await;
+    let lost = spawned(&mut client, "b").await;
+    let dead = spawned(&mut client, "b").await;
+    let kill = pb::KillRequest {
+        agent_id: dead,
+        ..Default::default()
+    };
+    client.kill(kill).await.unwrap();
     world.spoke("b").feel(Mood::Gone);
     let request = pb::KillAllRequest {
         command_id: "000102030405060708090a0b0c0d0e0f".into(),
@@ -86,11 +93,17 @@ async fn kill_all_reaches_every_active_site_and_names_those_it_does_not() {
         .iter()
         .map(|result| result.site.as_str())
         .collect();
-    assert_eq!(killed, ["a"]);
+    assert_eq!(killed, ["a", "b"]);
+    assert_eq!(answer.results[0].outcome(), pb::KillOutcome::Killed);
+    // The one that was killed before is not among those that may be alive there.
+    assert_eq!(answer.results[1].agent_id, lost);
+    assert_eq!(answer.results[1].outcome(), pb::KillOutcome::Unreachable);
     assert_eq!(named(&answer.unreachable), ["b", "s"]);
     world.spoke("b").feel(Mood::Well);
     let again = client.kill_all(request).await.unwrap().into_inner();
-    assert_eq!(again.results.len(), 2);
+    let killed = |result: &pb::KillAllResult| result.outcome() == pb::KillOutcome::Killed;
+    assert_eq!(again.results.len(), 3);
+    assert!(again.results.iter().all(killed));
     for site in ["p", "r", "s"] {
         assert_eq!(world.spoke(site).received().len(), 0, "{site}");
     }
@@ -163,4 +176,34 @@ async fn a_suspended_site_still_answers_status_and_kill() {
         ..Default::default()
     };
     assert_eq!(reason(client.logs(logs).await), Reason::SiteNotActive);
+}
+
+#[tokio::test]
+async fn a_hub_that_lost_its_store_knows_the_agents_of_its_sites_again() {
+    let world = World::new(&["a", "b"]).await;
+    let mut client = world.admin().await;
+    let mut ids = Vec::new();
+    // More than one page of a list.
+    for site in std::iter::repeat_n("a", 501).chain(["b"]) {
+        ids.push((spawned(&mut client, site).await, site));
+    }
+    let world = world.without_its_store().await;
+    let mut client = world.admin().await;
+    for (agent_id, site) in [&ids[0], &ids[501]] {
+        let get = pb::GetRequest {
+            agent_id: agent_id.clone(),
+            ..Default::default()
+        };
+        let found = async {
+            loop {
+                match client.get(get.clone()).await {
+                    Ok(answer) => return answer.into_inner().agent.unwrap(),
+                    Err(status) => assert_eq!(reason::<()>(Err(status)), Reason::AgentNotFound),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let agent = tokio::time::timeout(PATIENCE, found).await.unwrap();
+        assert_eq!(agent.site, *site);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::spoke::Spoke;
 use federation_gateway::Hub;
-use federation_gateway::config::Config;
+use federation_gateway::config::{Config, store_folder};
 use federation_gateway::sites::Dial;
 use federation_gateway::tokens::{Role, Tokens};
 use mosaic_common::proto::agent::v1 as pb;
@@ -139,6 +139,19 @@ impl World {
         self.hub.stop().await;
         let hub = start(self.folder.path(), &self.spokes).await;
         Self { hub, ..self }
+    }
+
+    /// The same hub after its disk was lost: it has its identity and its connections, new tokens,
+    /// and no memory.
+    pub(crate) async fn without_its_store(self) -> Self {
+        self.hub.stop().await;
+        std::fs::remove_dir_all(store_folder(self.folder.path())).unwrap();
+        let tokens = Tokens::of(self.folder.path()).unwrap();
+        let admin = tokens.create(&"ann".parse().unwrap(), Role::Admin).await;
+        drop(tokens);
+        let hub = start(self.folder.path(), &self.spokes).await;
+        let admin = admin.unwrap();
+        Self { hub, admin, ..self }
     }
 
     pub(crate) fn spoke(&self, site: &str) -> &Spoke {
