@@ -141,6 +141,35 @@ fn a_watch_sees_every_event_once_through_crashes_of_hub_and_spoke() {
 }
 
 #[test]
+fn what_a_site_no_longer_keeps_is_told_as_a_gap_to_who_comes_back_with_a_cursor() {
+    let mut world = World::of(&["alpha"]);
+    let agent = world.spawn("alpha", "true");
+    world.until_state("alpha", &agent, "completed");
+    let cursor = world.all_sequences("alpha")[1];
+    world.signal("alpha", "-KILL");
+    world.ended("alpha");
+    world.add_to_config("alpha", "[retention]\nevents = 3\n");
+    world.start_spoke("alpha");
+    world.restart_hub("hub", None);
+    until("old events to be forgotten", || {
+        world.all_sequences("alpha")[0] > cursor + 1
+    });
+    let after = cursor.to_string();
+    let told = world.hub(&["watch", "--site", "alpha", "--no-follow", "--after", &after]);
+    let told = told.lines();
+    let (gap, events) = told.split_first().unwrap();
+    let kept = world.all_sequences("alpha");
+    assert_eq!(gap["type"], "gap");
+    assert_eq!(gap["first"], cursor + 1);
+    assert_eq!(gap["last"], kept[0] - 1);
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| event["sequence"].as_u64())
+        .collect();
+    assert_eq!(seen, kept.into_iter().map(Some).collect::<Vec<_>>());
+}
+
+#[test]
 fn an_agent_is_ended_by_its_limit_while_the_hub_is_gone_and_the_hub_agrees_afterwards() {
     let mut world = World::of(&["alpha"]);
     let spawned = world.hub(&["spawn", "--repo", "demo", "--wall-clock", "3s", RUN]);

@@ -287,6 +287,13 @@ impl World {
         fs::write(self.folder().join(format!("{spoke}.toml")), text).unwrap();
     }
 
+    /// Adds tables to a service's configuration; it reads them when it starts.
+    pub(crate) fn add_to_config(&self, name: &str, tables: &str) {
+        let path = self.folder().join(format!("{name}.toml"));
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text + tables).unwrap();
+    }
+
     fn connect(&mut self, hub: &str, spokes: &[&str]) {
         let mut connections = String::new();
         for spoke in spokes {

@@ -81,6 +81,8 @@ async fn kill_all_reaches_every_active_site_and_names_those_it_does_not() {
         ..Default::default()
     };
     client.kill(kill).await.unwrap();
+    // The hub takes note of an end by the way; a list is answered with what it has noted.
+    client.list(pb::ListRequest::default()).await.unwrap();
     world.spoke("b").feel(Mood::Gone);
     let request = pb::KillAllRequest {
         command_id: "000102030405060708090a0b0c0d0e0f".into(),
