@@ -1,20 +1,19 @@
 //! Brings a scenario to its end, whatever dies on the way: who has died is started again, and the
 //! call that was cut short is repeated under the same command id.
 
+mod attempt;
+
 use crate::finding::{Fault, Finding};
-use crate::plan::Plan;
 use crate::scenario::Step;
 use crate::told::{self, Told};
 use crate::world::{HubClient, Part, World};
 use anyhow::{Context, Result, ensure};
+use attempt::Again;
+use mosaic_common::proto::agent::v1::AgentState;
 use mosaic_common::proto::agent::v1::agent_service_client::AgentServiceClient;
-use mosaic_common::proto::agent::v1::{
-    AgentState, GetRequest, KillAllRequest, KillOutcome, ReleaseRequest,
-};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 /// Within this a system that has come back must be as if nothing had happened.
 pub const PROMISED: Duration = Duration::from_secs(30);
@@ -57,14 +56,6 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// The longest time from a start to rest.
     pub recovery: Duration,
-}
-
-/// Why a step is tried again.
-enum Again {
-    /// Whoever was asked is away, or busy with it.
-    NotYet,
-    /// It will never be: this was refused.
-    Never(Status),
 }
 
 impl<'a> Drive<'a> {
@@ -197,7 +188,7 @@ impl<'a> Drive<'a> {
         let begun = Instant::now();
         self.world.run(part, None).await?;
         if part == Part::Hub {
-            return Ok(());
+            return self.until_it_tells(begun).await;
         }
         loop {
             let told = told::ask(&mut self.spoke).await.unwrap_or_default();
@@ -219,6 +210,25 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
+    /// Waits until a hub tells again of the agents of its site.
+    async fn until_it_tells(&mut self, begun: Instant) -> Result<()> {
+        // The site itself may die of the same failpoint, and is started only after this.
+        while !self.failpoint.1.contains(&Part::Spoke) {
+            if told::ask(&mut self.hub).await.is_ok() {
+                self.outcome.recovery = self.outcome.recovery.max(begun.elapsed());
+                break;
+            }
+            if begun.elapsed() > PROMISED {
+                let what = format!("the hub tells of no agent after {PROMISED:?}");
+                let finding = Finding::new(Fault::Unsettled, None, what);
+                self.outcome.findings.push(finding);
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// A supervisor dies by itself; the spoke's log has its last words.
     fn note_death_of_a_supervisor(&mut self) {
         if self.said.contains("failpoint supervise.") {
@@ -235,77 +245,9 @@ impl<'a> Drive<'a> {
         self.outcome.findings.extend(found);
         Ok(())
     }
-
-    async fn attempt(&mut self, step: &Step) -> Result<(), Again> {
-        let site = self.world.site().to_owned();
-        match step {
-            Step::Spawn(plan) => {
-                let request = plan.spawn(self.world);
-                answered(self.hub.spawn(request).await).map(drop)
-            }
-            Step::Kill(plan, command) => {
-                let mut request = plan.kill(self.world);
-                request.command_id.clone_from(command);
-                let killed = answered(self.hub.kill(request).await)?;
-                match killed.into_inner().outcome() {
-                    KillOutcome::Unspecified
-                    | KillOutcome::NotProved
-                    | KillOutcome::Unreachable => Err(Again::NotYet),
-                    KillOutcome::Killed | KillOutcome::AlreadyEnded | KillOutcome::NeverStarted => {
-                        Ok(())
-                    }
-                }
-            }
-            Step::KillAll(command) => {
-                let request = KillAllRequest {
-                    site,
-                    command_id: command.clone(),
-                    reason: "chaos".to_owned(),
-                };
-                answered(self.hub.kill_all(request).await).map(drop)
-            }
-            Step::Release(command) => {
-                let request = ReleaseRequest {
-                    site,
-                    command_id: command.clone(),
-                };
-                answered(self.hub.release(request).await).map(drop)
-            }
-            Step::Begun(plan) if self.world.witness.of_agent(&plan.agent).begun > 0 => Ok(()),
-            Step::Begun(plan) | Step::Ended(plan) => {
-                let told = self.told(plan).await?;
-                told.is_over().then_some(()).ok_or(Again::NotYet)
-            }
-            Step::Arm | Step::Ambush(_) | Step::Drain | Step::Rest => Ok(()),
-        }
-    }
-
-    async fn told(&mut self, plan: &Plan) -> Result<Told, Again> {
-        let request = GetRequest {
-            agent_id: plan.agent.clone(),
-            ..GetRequest::default()
-        };
-        let answer = answered(self.spoke.get(request).await)?.into_inner();
-        let agent = answer.agent.ok_or(Again::NotYet)?;
-        Ok(Told::of(&agent))
-    }
 }
 
 /// Whether nothing is being done about an agent: it runs, or it is over.
 fn is_at_rest(told: &Told) -> bool {
     told.state == AgentState::Running || told.is_over()
-}
-
-fn answered<T>(answer: Result<T, Status>) -> Result<T, Again> {
-    answer.map_err(|status| match status.code() {
-        // Somebody is away, or does it already; or the connection broke under the call.
-        Code::Unavailable
-        | Code::Aborted
-        | Code::DeadlineExceeded
-        | Code::ResourceExhausted
-        | Code::Cancelled
-        | Code::Unknown
-        | Code::Internal => Again::NotYet,
-        _ => Again::Never(status),
-    })
 }

@@ -1,11 +1,14 @@
-//! What a spoke says of its agents, asked at its own socket.
+//! What a spoke says of its agents, asked at its own socket or through its hub.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mosaic_common::proto::agent::v1::agent_service_client::AgentServiceClient;
 use mosaic_common::proto::agent::v1::{
     Agent, AgentState, CleanupOutcome, CleanupReport, CleanupStep, ListRequest, cause::Kind,
 };
 use std::path::Path;
+use tonic::body::Body as RequestBody;
+use tonic::client::GrpcService;
+use tonic::codegen::{Body, Bytes, StdError};
 use tonic::transport::{Channel, Endpoint};
 
 /// What is said of one agent.
@@ -97,11 +100,17 @@ pub fn at_socket(socket: &Path) -> Result<AgentServiceClient<Channel>> {
     Ok(AgentServiceClient::new(endpoint.connect_lazy()))
 }
 
-/// Everything that the spoke says of its agents.
+/// Everything that the spoke, or a hub's every site, says of its agents.
 ///
 /// # Errors
-/// If it does not answer.
-pub async fn ask(client: &mut AgentServiceClient<Channel>) -> Result<Vec<Told>> {
+/// If one does not answer.
+pub async fn ask<C>(client: &mut AgentServiceClient<C>) -> Result<Vec<Told>>
+where
+    C: GrpcService<RequestBody>,
+    C::Error: Into<StdError>,
+    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
+    <C::ResponseBody as Body>::Error: Into<StdError> + Send,
+{
     /// Agents asked for at once.
     const PAGE: u32 = 500;
     let (mut told, mut token) = (Vec::new(), String::new());
@@ -111,11 +120,9 @@ pub async fn ask(client: &mut AgentServiceClient<Channel>) -> Result<Vec<Told>> 
             page_token: token,
             ..ListRequest::default()
         };
-        let page = client
-            .list(request)
-            .await
-            .context("the spoke does not list")?;
+        let page = client.list(request).await.context("there is no list")?;
         let page = page.into_inner();
+        ensure!(page.unreachable.is_empty(), "a site does not list");
         told.extend(page.agents.iter().map(Told::of));
         if page.next_page_token.is_empty() {
             return Ok(told);

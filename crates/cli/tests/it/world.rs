@@ -246,11 +246,13 @@ impl World {
     /// Starts a hub again.
     pub(crate) fn start_hub(&mut self, hub: &str) {
         let child = self.start(hub, "hub");
+        let may_die = self.failpoint.is_some();
         let entry = self.hubs.get_mut(hub).unwrap();
-        entry.1 = Some(child);
-        let address = entry.0;
+        let child = entry.1.insert(child);
         until(&format!("{hub} to serve"), || {
-            std::net::TcpStream::connect(address).is_ok()
+            // Who is to die at a failpoint may do so before anybody has seen it serve.
+            let mut is_dead = || child.try_wait().unwrap().is_some();
+            std::net::TcpStream::connect(entry.0).is_ok() || (may_die && is_dead())
         });
     }
 
