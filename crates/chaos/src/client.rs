@@ -10,7 +10,7 @@ use crate::world::{HubClient, World};
 use anyhow::{Result, bail};
 use mosaic_common::CommandId;
 use mosaic_common::proto::agent::v1::{
-    GetRequest, KillOutcome, KillRequest, SpawnRequest, WatchRequest, watch_response::Item,
+    GetRequest, KillRequest, SpawnRequest, WatchRequest, watch_response::Item,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -120,7 +120,7 @@ impl Client {
             alive: processes_of(&self.plan.agent),
         };
         self.history.note(self.number, begun, what);
-        Ok(outcome != KillOutcome::NotProved)
+        Ok(outcome.is_proof())
     }
 
     async fn status(&mut self) -> Result<bool> {

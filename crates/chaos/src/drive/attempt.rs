@@ -4,7 +4,7 @@ use super::Drive;
 use crate::plan::Plan;
 use crate::scenario::Step;
 use crate::told::Told;
-use mosaic_common::proto::agent::v1::{GetRequest, KillAllRequest, KillOutcome, ReleaseRequest};
+use mosaic_common::proto::agent::v1::{GetRequest, KillAllRequest, ReleaseRequest};
 use tonic::{Code, Status};
 
 /// Why a step is tried again.
@@ -28,14 +28,8 @@ impl Drive<'_> {
                 let mut request = plan.kill(self.world);
                 request.command_id.clone_from(command);
                 let killed = answered(self.hub.kill(request).await)?;
-                match killed.into_inner().outcome() {
-                    KillOutcome::Unspecified
-                    | KillOutcome::NotProved
-                    | KillOutcome::Unreachable => Err(Again::NotYet),
-                    KillOutcome::Killed | KillOutcome::AlreadyEnded | KillOutcome::NeverStarted => {
-                        Ok(())
-                    }
-                }
+                let is_proved = killed.into_inner().outcome().is_proof();
+                is_proved.then_some(()).ok_or(Again::NotYet)
             }
             Step::KillAll(command) => {
                 let request = KillAllRequest {

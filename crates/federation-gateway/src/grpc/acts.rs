@@ -95,7 +95,7 @@ impl HubParts {
                 extra: grace + KILL_EXTRA,
             })
             .await?;
-        if is_dead(answer.outcome()) {
+        if answer.outcome().is_proof() {
             self.bury(&site, vec![agent]);
         }
         Ok(answer)
@@ -134,7 +134,7 @@ impl HubParts {
             ..pb::KillAllResponse::default()
         };
         for (site, answer) in answers.answered {
-            let dead = answer.results.iter().filter(|row| is_dead(row.outcome()));
+            let dead = answer.results.iter().filter(|row| row.outcome().is_proof());
             let dead = dead.filter_map(|row| row.agent_id.parse().ok());
             self.bury(&site, dead.collect());
             told.results.extend(answer.results);
@@ -235,11 +235,6 @@ impl HubParts {
         answers.unreachable.extend(self.sites.suspended());
         Ok(answers)
     }
-}
-
-fn is_dead(outcome: pb::KillOutcome) -> bool {
-    use pb::KillOutcome::{AlreadyEnded, Killed, NeverStarted};
-    matches!(outcome, Killed | AlreadyEnded | NeverStarted)
 }
 
 /// What every site gets the same.

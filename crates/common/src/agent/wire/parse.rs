@@ -80,6 +80,17 @@ pub fn parse_command_id(text: &str) -> Result<CommandId, Refusal> {
     Ok(id.unwrap_or_else(CommandId::random))
 }
 
+impl pb::KillOutcome {
+    /// Whether it says that the agent is dead. An outcome that nobody here knows proves nothing.
+    #[must_use]
+    pub const fn is_proof(self) -> bool {
+        match self {
+            Self::Killed | Self::AlreadyEnded | Self::NeverStarted => true,
+            Self::Unspecified | Self::NotProved | Self::Unreachable => false,
+        }
+    }
+}
+
 /// Reads a state; `None` if it is unspecified or not known here.
 #[must_use]
 pub fn parse_state(wire: i32) -> Option<AgentState> {
