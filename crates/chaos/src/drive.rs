@@ -187,46 +187,35 @@ impl<'a> Drive<'a> {
     async fn start(&mut self, part: Part) -> Result<()> {
         let begun = Instant::now();
         self.world.run(part, None).await?;
-        if part == Part::Hub {
-            return self.until_it_tells(begun).await;
+        if part == Part::Hub && self.failpoint.1.contains(&Part::Spoke) {
+            return Ok(()); // its site may die of the same failpoint, and is started only after this
         }
-        loop {
-            let told = told::ask(&mut self.spoke).await.unwrap_or_default();
-            let moving: Vec<&Told> = told.iter().filter(|told| !is_at_rest(told)).collect();
-            if moving.is_empty() {
-                break;
-            }
+        while let Some(unrest) = self.unrest(part).await {
             if begun.elapsed() > PROMISED {
-                let what = format!("not at rest after {PROMISED:?}: {moving:?}");
-                self.outcome
-                    .findings
-                    .push(Finding::new(Fault::Unsettled, None, what));
-                break;
-            }
-            sleep(PAUSE).await;
-        }
-        self.check(begun).await?;
-        self.outcome.recovery = self.outcome.recovery.max(begun.elapsed());
-        Ok(())
-    }
-
-    /// Waits until a hub tells again of the agents of its site.
-    async fn until_it_tells(&mut self, begun: Instant) -> Result<()> {
-        // The site itself may die of the same failpoint, and is started only after this.
-        while !self.failpoint.1.contains(&Part::Spoke) {
-            if told::ask(&mut self.hub).await.is_ok() {
-                self.outcome.recovery = self.outcome.recovery.max(begun.elapsed());
-                break;
-            }
-            if begun.elapsed() > PROMISED {
-                let what = format!("the hub tells of no agent after {PROMISED:?}");
+                let what = format!("not at rest after {PROMISED:?}: {unrest}");
                 let finding = Finding::new(Fault::Unsettled, None, what);
                 self.outcome.findings.push(finding);
                 break;
             }
             sleep(PAUSE).await;
         }
+        if part == Part::Spoke {
+            self.check(begun).await?;
+        }
+        self.outcome.recovery = self.outcome.recovery.max(begun.elapsed());
         Ok(())
+    }
+
+    /// What a part that came back is still busy with: a spoke with its agents, and a hub until it
+    /// tells of those of its site.
+    async fn unrest(&mut self, part: Part) -> Option<String> {
+        if part == Part::Hub {
+            let told = told::ask(&mut self.hub).await;
+            return told.err().map(|error| format!("{error:#}"));
+        }
+        let told = told::ask(&mut self.spoke).await.unwrap_or_default();
+        let moving: Vec<&Told> = told.iter().filter(|told| !is_at_rest(told)).collect();
+        (!moving.is_empty()).then(|| format!("{moving:?}"))
     }
 
     /// A supervisor dies by itself; the spoke's log has its last words.
