@@ -3,14 +3,10 @@
 //! forgotten once nobody has asked for it for long.
 
 use crate::forwarder::{Forwarder, Sending};
-use crate::index::{Index, STALE};
+use crate::index::{self, Index, STALE};
 use crate::sites::{Needs, Site, Sites};
-use jiff::SignedDuration;
-use mosaic_common::agent::AgentState;
-use mosaic_common::agent::wire::parse_state;
 use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, Alias, CommandId, Refusal};
-use mosaic_federation::connection::ConnectionState;
 use mosaic_federation::issuer::Origin;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -40,8 +36,6 @@ pub(crate) struct Census {
     pub forwarder: Forwarder,
     /// What is counted into.
     pub index: Index,
-    /// How long agents of sites are remembered that are no longer there.
-    pub memory: SignedDuration,
 }
 
 impl Census {
@@ -60,7 +54,6 @@ impl Census {
                     for site in self.sites.every(Needs::Active).unwrap_or_default() {
                         counts.spawn(self.clone().look(site));
                     }
-                    self.forget_lost_sites().await;
                 }
                 Some(_) = counts.join_next() => {}
             }
@@ -88,8 +81,7 @@ impl Census {
         };
         for _ in 0..PAGES {
             let page = self.page(site, &request).await?;
-            let seen = page.agents.iter().filter_map(seen);
-            let seen: Vec<(AgentId, bool)> = seen.collect();
+            let seen = index::seen(&page.agents);
             self.index.learn(site.name(), &seen).await?;
             listed.extend(seen.into_iter().map(|(agent, _)| agent));
             if page.next_page_token.is_empty() {
@@ -124,21 +116,4 @@ impl Census {
             })
             .await
     }
-
-    /// Forgets agents of sites that this hub no longer has. Nobody can be asked about them.
-    async fn forget_lost_sites(&self) {
-        let peers = self.sites.connections().list();
-        let sites = peers.iter().map(|live| live.peer());
-        let sites = sites.filter(|peer| peer.state != ConnectionState::Revoked);
-        let sites: HashSet<&Alias> = sites.map(|peer| &peer.site).collect();
-        let limit = self.forwarder.clock.now() - self.memory.max(STALE);
-        let is_gone = |_: &AgentId, site: &Alias| !sites.contains(site);
-        self.index.forget(limit, is_gone).await.ok(); // the cause is in the log
-    }
-}
-
-/// An agent of a list, and whether it has ended.
-pub(crate) fn seen(agent: &pb::Agent) -> Option<(AgentId, bool)> {
-    let ended = parse_state(agent.state).is_some_and(AgentState::is_final);
-    Some((agent.agent_id.parse().ok()?, ended))
 }

@@ -3,6 +3,9 @@
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use mosaic_common::agent::AgentState;
+use mosaic_common::agent::wire::parse_state;
+use mosaic_common::proto::agent::v1 as pb;
 use mosaic_common::{AgentId, Alias, Clock, Reason, Refusal};
 use mosaic_store::{Error, Row, StateStore, Table, Write};
 use serde::{Deserialize, Serialize};
@@ -236,6 +239,15 @@ impl Index {
     fn known(&self) -> MutexGuard<'_, HashMap<AgentId, Entry>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The agents of a list, in its order, and whether each has ended: what [`Index::learn`] takes.
+pub(crate) fn seen(agents: &[pb::Agent]) -> Vec<(AgentId, bool)> {
+    let seen = agents.iter().map(|agent| {
+        let ended = parse_state(agent.state).is_some_and(AgentState::is_final);
+        Some((agent.agent_id.parse().ok()?, ended))
+    });
+    seen.collect::<Option<_>>().unwrap_or_default() // a list with a malformed id was refused as it came
 }
 
 fn bytes(entry: &Entry) -> Vec<u8> {

@@ -28,7 +28,7 @@ use forwarder::Forwarder;
 use grpc::HubParts;
 use index::Index;
 use jiff::SignedDuration;
-use mosaic_common::{Alias, Clock, SystemClock};
+use mosaic_common::{AgentId, Alias, Clock, SystemClock};
 use mosaic_federation::connection::{self, Connections, ConnectionsError, SpokePeer};
 use mosaic_federation::dial::DialledLink;
 use mosaic_federation::identity::{Identity, IdentityError};
@@ -133,7 +133,6 @@ impl Hub {
             sites: parts.sites.clone(),
             forwarder: parts.forwarder.clone(),
             index: parts.index.clone(),
-            memory: SignedDuration::from_hours(24 * i64::from(config.command_days)),
         };
         let settler = Settler {
             sites: parts.sites.clone(),
@@ -233,10 +232,13 @@ impl Dial for Dialler {
     }
 }
 
-/// What a hub remembers of commands, until their time is over.
+/// What a hub remembers of commands and of agents of sites it no longer has, until their time is
+/// over.
 struct Memory {
     records: Records,
     claims: Claims,
+    index: Index,
+    sites: Arc<Sites>,
 }
 
 impl Memory {
@@ -244,6 +246,8 @@ impl Memory {
         Self {
             records: parts.forwarder.records.clone(),
             claims: parts.claims.clone(),
+            index: parts.index.clone(),
+            sites: parts.sites.clone(),
         }
     }
 
@@ -259,6 +263,9 @@ impl Memory {
             if let Err(error) = forgotten.await {
                 drop(index::failed(&error));
             }
+            let names = self.sites.names();
+            let is_gone = |_: &AgentId, site: &Alias| !names.contains(site);
+            self.index.forget(limit, is_gone).await.ok(); // the cause is in the log
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}

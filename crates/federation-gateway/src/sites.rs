@@ -4,7 +4,7 @@ use mosaic_common::proto::agent::v1::Unreachable;
 use mosaic_common::{Alias, Reason, Refusal};
 use mosaic_federation::connection::{ConnectionState, Connections, Live, SpokePeer};
 use mosaic_federation::link::Link;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -133,6 +133,15 @@ impl Sites {
             .into_iter()
             .map(|live| self.site(live))
             .collect()
+    }
+
+    /// The names of all sites whose connection is not revoked.
+    #[must_use]
+    pub fn names(&self) -> HashSet<Alias> {
+        let list = self.connections.list();
+        let peers = list.iter().map(|live| live.peer());
+        let peers = peers.filter(|peer| peer.state != ConnectionState::Revoked);
+        peers.map(|peer| peer.site.clone()).collect()
     }
 
     /// The sites that a request to all cannot be sent to although agents may live there.

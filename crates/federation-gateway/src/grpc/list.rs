@@ -2,9 +2,9 @@
 
 use super::hub::HubParts;
 use super::parse;
-use crate::census;
 use crate::fanout;
 use crate::forwarder::Sending;
+use crate::index;
 use crate::paging::{self, Cursor, Place, SitePage};
 use crate::sites::{Needs, Site};
 use mosaic_common::proto::agent::v1 as pb;
@@ -73,7 +73,7 @@ impl HubParts {
             extra: Duration::ZERO,
         };
         let answer = self.forwarder.send(sending).await?;
-        let seen: Vec<_> = answer.agents.iter().filter_map(census::seen).collect(); // ids were checked as it came
+        let seen = index::seen(&answer.agents);
         let own = self.index.learn(site.name(), &seen).await?;
         let agents = answer.agents.into_iter().zip(own).filter_map(|(agent, own)| {
             if !own {
